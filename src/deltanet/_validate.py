@@ -1,0 +1,238 @@
+"""Every check of an argument and every message.
+
+Each function returns its argument in the form that the rest relies on, or raises an error that names
+the rule and the value.
+"""
+
+import math
+import operator
+import os
+import sys
+
+import numpy as np
+
+# Name -> default parameter. The order is that of the codes in core/vecmath.h and core/net.pxd.
+ACTIVATIONS = {
+    "identity": None,
+    "tanh": None,
+    "lecun_tanh": None,
+    "sigmoid": None,
+    "relu": None,
+    "leaky_relu": 0.01,
+    "elu": 1.0,
+    "selu": None,
+    "softplus": 1.0,
+    "gelu": None,
+    "gelu_tanh": None,
+    "silu": None,
+    "softsign": None,
+    "gaussian": None,
+    "sin": None,
+    "softmax": None,
+    "log_softmax": None,
+}
+CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
+COUPLED = ("softmax", "log_softmax")
+
+DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+WIDEST = 2**31 - 1  # of a layer: what BLAS counts with an int
+WORTH_A_LOOK = 2**26  # bytes; what is smaller is allocated without asking for the free memory
+
+
+def sizes(value):
+    """Layer widths n_0 .. n_L as a tuple of ints, L >= 1."""
+    try:
+        widths = tuple(operator.index(n) for n in value)
+    except TypeError:
+        raise TypeError(f"sizes must be a sequence of integers; got {value!r}") from None
+    if len(widths) < 2:
+        raise ValueError(f"sizes must name at least the inputs and the outputs; got {value!r}")
+    for n in widths:
+        if not 1 <= n <= WIDEST:
+            raise ValueError(f"each size must be between 1 and {WIDEST}; got {n} in {widths}")
+    return widths
+
+
+def dtype(value):
+    """float64 or float32, in native byte order."""
+    try:
+        kind = np.dtype(value)
+    except TypeError:
+        kind = None
+    if kind not in DTYPES:
+        raise ValueError(f"dtype must be float64 or float32; got {value!r}")
+    return kind
+
+
+def activation(spec):
+    """(name, parameter) of one activation; parameter is None where there is none."""
+    name, *rest = (spec,) if isinstance(spec, str) else spec if _is_pair(spec) else (None,)
+    if name is None:
+        raise TypeError(f"an activation is a name or (name, parameter); got {spec!r}")
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}; known are {', '.join(ACTIVATIONS)}")
+    default = ACTIVATIONS[name]
+    if not rest or rest[0] is None:
+        return name, default
+    if default is None:
+        raise ValueError(f"activation {name!r} takes no parameter; got {rest[0]!r}")
+    try:
+        parameter = float(rest[0])
+    except (TypeError, ValueError):
+        parameter = math.nan
+    if not math.isfinite(parameter) or (name == "softplus" and parameter <= 0):
+        rule = "positive and finite" if name == "softplus" else "a finite number"
+        raise ValueError(f"the parameter of {name!r} must be {rule}; got {rest[0]!r}")
+    return name, parameter
+
+
+def _is_pair(spec):
+    return isinstance(spec, (tuple, list)) and len(spec) == 2 and isinstance(spec[0], str)
+
+
+def activations(specs, layers):
+    """[(name, parameter)] for every layer."""
+    if isinstance(specs, str) or not hasattr(specs, "__iter__"):
+        raise TypeError(f"activations must be a sequence, one a layer; got {specs!r}")
+    pairs = [activation(spec) for spec in specs]
+    if len(pairs) != layers:
+        raise ValueError(f"there must be one activation for each of {layers} layers; got {len(pairs)}")
+    for name, _ in pairs[:-1]:
+        if name in COUPLED:
+            raise ValueError(f"{name!r} couples the outputs: only the last layer may have it")
+    return pairs
+
+
+def hidden(spec, layers):
+    """One specification for all hidden layers, or a sequence of one each, as a list."""
+    if isinstance(spec, str) or (_is_pair(spec) and not isinstance(spec[1], (str, tuple, list))):
+        return [spec] * layers
+    specs = list(spec) if isinstance(spec, (tuple, list)) else [spec]
+    if len(specs) != layers:
+        raise ValueError(
+            f"activation must be one for all or one for each of {layers} hidden layers; got {spec!r}"
+        )
+    return specs
+
+
+def layers(weights, biases, kind):
+    """([W], [b], sizes, dtype) from arrays whose shapes agree; a bias of None is zero."""
+    weights = [numbers(W, f"weights[{k}]") for k, W in enumerate(weights)]
+    biases = list(biases)
+    if not weights or len(weights) != len(biases):
+        raise ValueError(
+            f"there must be one bias a weight, and one layer at least; got {len(weights)} weights "
+            f"and {len(biases)} biases"
+        )
+    widths = []
+    for k, W in enumerate(weights):
+        if W.ndim != 2:
+            raise ValueError(f"weights[{k}] must have shape (n_out, n_in); got {W.shape}")
+        if k and W.shape[1] != widths[-1]:
+            raise ValueError(
+                f"weights[{k}] must have shape (n_out, {widths[-1]}) to follow weights[{k - 1}] of "
+                f"shape {weights[k - 1].shape}; got {W.shape}"
+            )
+        widths += [W.shape[0]] if k else [W.shape[1], W.shape[0]]
+        b = np.zeros(W.shape[0], W.dtype) if biases[k] is None else biases[k]
+        biases[k] = numbers(b, f"biases[{k}]")
+        if biases[k].shape != W.shape[:1]:
+            raise ValueError(f"biases[{k}] must have shape {W.shape[:1]}; got {biases[k].shape}")
+    if kind is None:
+        common = np.result_type(*weights, *biases)
+        kind = np.float32 if common in (np.float32, np.float16) else np.float64
+    return weights, biases, sizes(widths), dtype(kind)
+
+
+def scaling(shift, scale, width, kind, side):
+    """(shift, scale) as arrays of shape (width,), or None where neither is given."""
+    if shift is None and scale is None:
+        return None
+    pair = []
+    for name, value, default in (("shift", shift, 0), ("scale", scale, 1)):
+        array = numbers(default if value is None else value, f"{side}_{name}").astype(kind)
+        if array.shape not in ((), (1,), (width,)):
+            raise ValueError(f"{side}_{name} must have shape () or ({width},); got {array.shape}")
+        if not np.isfinite(array).all() or (name == "scale" and not array.all()):
+            rule = "finite and not zero" if name == "scale" else "finite"
+            raise ValueError(f"{side}_{name} must be {rule}; got {value!r}")
+        pair.append(np.broadcast_to(array, (width,)).copy())
+    return tuple(pair)
+
+
+def numbers(value, name):
+    """An array of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a rectangular array of real numbers") from None
+    if not np.can_cast(array.dtype, np.float32, "same_kind"):
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    return array
+
+
+def samples(X, width, kind):
+    """X as an aligned, C-contiguous array of shape (N, width) or (width,)."""
+    array = numbers(X, "X")
+    if array.ndim not in (1, 2) or array.shape[-1] != width:
+        raise ValueError(f"X must have shape (N, {width}) or ({width},); got {array.shape}")
+    return np.require(array, kind, ["C", "A"])
+
+
+def vector(v, size, name):
+    """v as an array of shape (size,)."""
+    array = numbers(v, name)
+    if array.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},); got {array.shape}")
+    return array
+
+
+def out(array, shape, kind, *inputs):
+    """`array`, when a result of this shape may be written into it."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"out must be a NumPy array; got {type(array).__name__}")
+    if array.shape != shape or array.dtype != kind:
+        raise ValueError(
+            f"out must have shape {shape} and dtype {kind}; got {array.shape} and {array.dtype}"
+        )
+    flags = array.flags
+    if not (flags.c_contiguous and flags.writeable and flags.aligned):
+        raise ValueError("out must be C-contiguous, aligned and writable")
+    for other in inputs:
+        if isinstance(other, np.ndarray) and np.shares_memory(array, other):
+            raise ValueError("out must share no memory with an input or with the parameters")
+    return array
+
+
+def room(shape, kind, what, instead):
+    """Raise MemoryError where an array of this shape exceeds the memory available."""
+    nbytes = math.prod(shape) * kind.itemsize
+    if nbytes < WORTH_A_LOOK:
+        return
+    free = available()
+    if nbytes > free:
+        product = " x ".join(str(n) for n in shape)
+        raise MemoryError(
+            f"{what} would need {human(nbytes)} ({product} numbers of {kind}), {human(free)} are "
+            f"available; {instead}"
+        )
+
+
+def human(nbytes):
+    """A size in words: 1.5 GB, by powers of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if nbytes < 1000 or unit == "PB":
+            return f"{nbytes} bytes" if unit == "bytes" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+
+
+def available():
+    """Bytes of memory that a new array may take, as the system tells; sys.maxsize if it does not."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return sys.maxsize

@@ -1,0 +1,371 @@
+"""The command line: `deltanet jacobian`, `deltanet info`, `deltanet check`.
+
+A command raises what the library raises; `main` alone turns that into one line and a status.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+import tokenize
+import warnings
+import zipfile
+import zlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+import deltanet as dn
+from deltanet._validate import human, room
+from deltanet.io._files import replacing
+
+try:
+    import typer
+except ModuleNotFoundError:  # main says so: without the extra this module still imports
+    typer = None
+else:
+    Model = Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.")
+    ]
+    Activation = Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Activation of the hidden layers, where MODEL does not say it."
+        ),
+    ]
+
+BLOCK_BYTES = 2**25  # of OUT between two steps of the progress bar, and of what Ctrl-C waits for
+CHECKED = 8  # random samples that `check` draws
+TABLE_NAMES = ("X", "x", "inputs")  # of the array to read from an .npz that holds several
+# What NumPy and zipfile raise over a broken file, besides OSError.
+BROKEN = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class Wrt(StrEnum):
+    """The variables of the derivative."""
+
+    params = "params"
+    inputs = "inputs"
+
+
+class Form(StrEnum):
+    """How the Jacobian is written."""
+
+    dense = "dense"
+    factors = "factors"
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; every failure is one line on standard error and a status."""
+    if typer is None:
+        sys.exit(_failed('the command line needs typer and rich: pip install "deltanet[cli]"'))
+    _stop_on_signals()
+    app = typer.Typer(
+        help="Exact Jacobians of multi-layer perceptrons.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for command in (jacobian, info, check):
+        app.command()(command)
+    try:
+        status = app(args, prog_name="deltanet", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except typer.BadParameter.__base__ as error:  # the usage error of the click in or under typer
+        status = _failed(f"{error.format_message()} See deltanet --help.")
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+        status = _failed(str(error))
+    sys.exit(status)
+
+
+def _failed(message: str) -> int:
+    print("deltanet:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _stop_on_signals() -> None:
+    """Let a request to end the process unwind it, so that temporary files are removed."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, nohup ignores it
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
+def jacobian(
+    model: Model,
+    inputs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUTS",
+            help="One sample a row: .npy, .csv (comma separated, header optional), or .npz with a "
+            "single array or one named X, x or inputs.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Result: .npy (dense, may exceed the memory) or .npz (with the outputs of the "
+            "network beside it).",
+        ),
+    ],
+    wrt: Annotated[
+        Wrt, typer.Option(help="Derivatives by the weights and biases, or by the inputs.")
+    ] = Wrt.params,
+    form: Annotated[
+        Form,
+        typer.Option(
+            help="The array of shape (samples, outputs, variables), or the two factors of each "
+            "layer as delta0, input0, delta1, ... (.npz only)."
+        ),
+    ] = Form.dense,
+    activation: Activation = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
+) -> None:
+    """Write the Jacobian of MODEL at each row of INPUTS to OUT.
+
+    OUT is written beside its place and renamed at the end: a stopped run leaves the old file.
+    """
+    _check_out(out, model, inputs, wrt, form, force)
+    net = dn.load(model, activation=activation)
+    X = _read_inputs(inputs, net.sizes[0])
+    started = time.perf_counter()
+    with replacing(out) as temporary:
+        if out.suffix == ".npy":
+            shape, nbytes = _write_npy(temporary, net, X, wrt)
+        else:
+            shape, nbytes = _write_npz(temporary, net, X, wrt, form)
+        if not force:  # another run may have written it meanwhile
+            _check_absent(out)
+    seconds = time.perf_counter() - started
+    print(
+        f"{form} {shape} {net.dtype}: {nbytes} bytes in {seconds:.3g} s, "
+        f"{nbytes / seconds / 1e9:.3g} GB/s"
+    )
+
+
+def _check_out(out: Path, model: Path, inputs: Path, wrt: Wrt, form: Form, force: bool) -> None:
+    """Refuse, before anything is computed, what cannot or must not be written."""
+    if out.suffix not in (".npy", ".npz"):
+        raise ValueError(f"OUT must end in .npy or .npz; got {out}")
+    if form is Form.factors and out.suffix == ".npy":
+        raise ValueError(f"--form factors writes several arrays: OUT must end in .npz; got {out}")
+    if form is Form.factors and wrt is Wrt.inputs:
+        raise ValueError("--form factors is for --wrt params: --wrt inputs has no factors")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"OUT must be in a folder that exists; got {out}")
+    if out.is_dir():
+        raise IsADirectoryError(f"OUT must be a file; {out} is a folder")
+    for name, source in (("MODEL", model), ("INPUTS", inputs)):
+        if out.exists() and source.exists() and out.samefile(source):
+            raise ValueError(f"OUT must not be {name}; got {out} for both")
+    if not force:
+        _check_absent(out)
+
+
+def _check_absent(out: Path) -> None:
+    if os.path.lexists(out):
+        raise FileExistsError(f"{out} exists: give --force to overwrite it")
+
+
+def _write_npy(path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt) -> tuple[tuple[int, ...], int]:
+    """Write the dense derivatives through a memory map; returns their shape and size in bytes."""
+    compute = net.jacobian_dense if wrt is Wrt.params else net.input_jacobian
+    row = compute(X[:0]).shape[1:]
+    row_bytes = math.prod(row) * net.dtype.itemsize
+    _check_disk(path.parent, len(X) * row_bytes)
+    D = np.lib.format.open_memmap(path, mode="w+", dtype=net.dtype, shape=(len(X), *row))
+    if hasattr(os, "posix_fallocate"):  # a full disk is an OSError here, a bus error in the map
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    rows = max(1, BLOCK_BYTES // row_bytes)
+    for start in _progress(range(0, len(X), rows)):
+        compute(X[start : start + rows], out=D[start : start + rows])
+    return D.shape, D.nbytes
+
+
+def _write_npz(
+    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, form: Form
+) -> tuple[tuple[int, ...], int]:
+    """Write the outputs and the derivatives; returns the Jacobian's shape and all bytes written."""
+    if form is Form.factors:
+        J = net.jacobian(X)
+        shape, arrays = J.shape, {"outputs": J.outputs}
+        for k, (delta, h) in enumerate(zip(J.deltas, J.inputs, strict=True)):
+            arrays |= {f"delta{k}": delta, f"input{k}": h}
+    else:
+        D = net.jacobian_dense(X) if wrt is Wrt.params else net.input_jacobian(X)
+        shape, arrays = D.shape, {"outputs": net(X), "jacobian": D}
+    nbytes = sum(array.nbytes for array in arrays.values())
+    _check_disk(path.parent, nbytes)
+    with open(path, "wb") as file:  # given a name, savez would append .npz to it
+        np.savez(file, **arrays)
+    return shape, nbytes
+
+
+def _check_disk(folder: Path, nbytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if nbytes > free:
+        raise OSError(f"OUT would need {human(nbytes)}; {human(free)} are free on the disk")
+
+
+def _progress(steps: range):
+    """`steps`, with a progress bar where standard error is a terminal."""
+    if not sys.stderr.isatty():
+        return steps
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(steps, description="jacobian", console=Console(stderr=True), transient=True)
+
+
+def info(model: Model, activation: Activation = None) -> None:
+    """Print the layers of MODEL and the size of its Jacobian."""
+    net = dn.load(model, activation=activation)
+    rows = [
+        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + len(W))
+        for k, W in enumerate(net.weights)
+    ]
+    _print_table(["layer", "inputs", "outputs", "activation", "parameters"], rows)
+    scaled = [side for side in ("input", "output") if getattr(net, f"{side}_scale") is not None]
+    print(f"parameters          {net.num_params}")
+    print(f"dtype               {net.dtype}")
+    print(f"scalings            {' and '.join(scaled) or 'none'}")
+    nbytes = 1000 * net.sizes[-1] * net.num_params * net.dtype.itemsize
+    print(f"dense Jacobian      {human(nbytes)} per 1000 samples")
+
+
+def check(
+    model: Model,
+    inputs: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="INPUTS",
+            help="Samples to check at, as for jacobian; random ones if not given.",
+        ),
+    ] = None,
+    activation: Activation = None,
+) -> None:
+    """Compare the Jacobian of MODEL with independent derivatives; status 1 if they differ."""
+    net = dn.load(model, activation=activation)
+    X = _random_inputs(net) if inputs is None else _read_inputs(inputs, net.sizes[0])
+    report = dn.testing.check_jacobian(net, X)
+    rows = [*enumerate(report.errors), ("inputs", report.input_error)]
+    _print_table(["layer", "largest relative error"], [(k, f"{error:.1e}") for k, error in rows])
+    verdict = "passed" if report.passed else "FAILED"
+    print(f"{verdict}: tolerance {report.tolerance:.0e}, {len(X)} samples, against {report.oracle}")
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def _print_table(columns: list[str], rows: list[tuple]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _spelled(activation: str | tuple[str, float]) -> str:
+    """tanh, or leaky_relu(0.1) where there is a parameter."""
+    return activation if isinstance(activation, str) else f"{activation[0]}({activation[1]:g})"
+
+
+def _random_inputs(net: dn.MLP) -> np.ndarray:
+    """A few samples that are standard normal after the input scaling."""
+    z = np.random.default_rng(0).standard_normal((CHECKED, net.sizes[0]))
+    return z if net.input_scale is None else z * net.input_scale + net.input_shift
+
+
+def _read_inputs(path: Path, width: int) -> np.ndarray:
+    """The table of samples in a file, of shape (N, width)."""
+    readers = {".npy": _read_npy, ".csv": _read_csv, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise ValueError(f"INPUTS must end in .npy, .csv or .npz; got {path}")
+    try:
+        X = np.atleast_2d(readers[path.suffix](path))
+    except BROKEN as error:
+        raise ValueError(f"{path} is not a table of inputs: {error}") from None
+    if X.ndim != 2 or X.shape[1] != width:
+        raise ValueError(f"{path} must hold a table of shape (N, {width}); got {X.shape}")
+    return X
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    """A read-only map of the file, so that the table may exceed the memory."""
+    with open(path, "rb") as file:
+        shape, fortran, dtype = _npy_layout(file, path.stat().st_size)
+        order, offset = "F" if fortran else "C", file.tell()
+    return np.memmap(path, dtype, "r", offset, shape, order)
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        names = [*members] if len(members) == 1 else [n for n in TABLE_NAMES if n in members]
+        if not names:
+            raise ValueError(f"give one array, or name it X, x or inputs; got {', '.join(members)}")
+        member = members[names[0]]
+        with archive.open(member) as file:
+            shape, _, dtype = _npy_layout(file, member.file_size)
+        room(shape, dtype, f"the table in {path}", "give it as .npy, which is read in blocks")
+        with archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _npy_layout(file, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype of the .npy array in `file`, if it holds as many bytes as they say."""
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in headers:
+        raise ValueError(f"its .npy version must be 1.0 or 2.0; got {version}")
+    shape, fortran, dtype = headers[version](file)
+    if dtype.hasobject or min(shape, default=0) < 0:
+        raise ValueError(f"it must hold numbers; got shape {shape} of dtype {dtype}")
+    if file.tell() + math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"it is too short for shape {shape} of dtype {dtype}")
+    return shape, fortran, dtype
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    with open(path, encoding="utf-8-sig") as file:
+        fields = file.readline().strip().split(",")
+        names = [field for field in fields if not _is_number(field)]
+        if not names:
+            file.seek(0)
+        elif len(names) < len(fields):  # to take it for a header would lose a sample
+            raise ValueError(f"its first line mixes numbers with {names[0]!r}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # loadtxt warns of a table without rows
+            X = np.loadtxt(file, delimiter=",", ndmin=2, quotechar='"')
+    return X if X.size else np.empty((0, len(fields)))
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field.strip(' "'))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""show_config: what this installation runs on."""
+
+import platform
+from importlib.metadata import version
+
+import numpy as np
+import scipy
+
+from deltanet.core.engine import SIMD
+
+__version__ = version("deltanet")
+
+
+def show_config(mode="stdout"):
+    """Versions, BLAS and vector instructions in use.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print, or return a dict.
+
+    Returns
+    -------
+    dict of str, or None
+        None where it is printed.
+
+    Raises
+    ------
+    ValueError
+        For another mode.
+
+    Examples
+    --------
+    >>> import deltanet as dn
+    >>> dn.show_config(mode="dicts")["deltanet"] == dn.__version__
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts'; got {mode!r}")
+    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    config = {
+        "deltanet": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "blas": f"{blas['name']} {blas['version']}",
+        "simd": SIMD,
+    }
+    if mode == "dicts":
+        return config
+    width = max(map(len, config))
+    for key, value in config.items():
+        print(f"{key:{width}}  {value}")

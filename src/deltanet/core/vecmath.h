@@ -1,0 +1,373 @@
+/* Activations over a row of local fields: h = f(v) and fprime = f'(v).
+ *
+ * Each activation is one branch-free function of a double. A loop over the row calls it, and the compiler vectorises
+ * that loop once for each instruction set and each type of row; a float is computed as a double and rounded once.
+ * bench/fit_vecmath.py computes every constant. Build with -ffp-contract=off: every fused operation is written out
+ * (dn_fma), so that a value does not depend on its place in the row; and with -O3 -fno-math-errno -fno-trapping-math,
+ * without which gcc does not vectorise the selects.
+ *
+ * v       local field             dn_dd   hi + lo, a number in twice the precision
+ * fused   1 where the processor has fused multiply-add: a constant in each loop, as is simd
+ */
+#ifndef DN_VECMATH_H
+#define DN_VECMATH_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define DN_INLINE static inline __attribute__((always_inline))
+#define DN_UNUSED __attribute__((unused))
+#elif defined(_MSC_VER)
+#define DN_INLINE static __forceinline
+#define DN_UNUSED
+#else
+#define DN_INLINE static inline
+#define DN_UNUSED
+#endif
+
+#if defined(__GNUC__) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA))
+#define DN_FUSED 1 /* also at the baseline */
+#else
+#define DN_FUSED 0
+#endif
+
+typedef struct { double f, slope; } dn_pair;
+typedef struct { double hi, lo; } dn_dd;
+
+/* ---- arithmetic ---------------------------------------------------------------------------------------------- */
+
+/* a b + c, in one rounding where fused */
+DN_INLINE double dn_fma(int fused, double a, double b, double c)
+{
+#if defined(__GNUC__)
+    return fused ? __builtin_fma(a, b, c) : a * b + c;
+#else
+    (void)fused;
+    return a * b + c;
+#endif
+}
+
+/* min(a, limit); NaN stays */
+DN_INLINE double dn_min(double a, double limit) { return a > limit ? limit : a; }
+
+/* the leading 26 bits of x: the product of two such heads is exact */
+DN_INLINE double dn_head(double x)
+{
+    uint64_t b;
+    memcpy(&b, &x, sizeof b);
+    b &= ~(uint64_t)0x7ffffff;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+
+/* 2^n, -1022 <= n <= 1023: n + 1023 is in the last bits of 2^52 + (n + 1023), and is moved to the exponent */
+DN_INLINE double dn_pow2(double n)
+{
+    uint64_t b;
+    n += 0x1p52 + 1023;
+    memcpy(&b, &n, sizeof b);
+    b <<= 52;
+    memcpy(&n, &b, sizeof n);
+    return n;
+}
+
+/* a + b, exactly (Knuth) */
+DN_INLINE dn_dd dn_add(double a, double b)
+{
+    double s = a + b, t = s - a;
+    dn_dd r = {s, (a - (s - t)) + (b - t)};
+    return r;
+}
+
+/* a b, to 2^-100 (Dekker) */
+DN_INLINE dn_dd dn_mul(int fused, dn_dd a, dn_dd b)
+{
+    double ah = dn_head(a.hi), al = a.hi - ah, bh = dn_head(b.hi), bl = b.hi - bh, p = a.hi * b.hi;
+    double e = fused ? dn_fma(fused, a.hi, b.hi, -p) : ((ah * bh - p) + (ah * bl + al * bh)) + al * bl;
+    dn_dd r = {p, e + dn_fma(fused, a.hi, b.lo, a.lo * b.hi)};
+    return r;
+}
+
+DN_INLINE dn_dd dn_double(double hi, double lo)
+{
+    dn_dd r = {hi, lo};
+    return r;
+}
+
+#define DN_TERM(x, c) p = dn_fma(fused, p, x, c); /* Horner */
+
+/* ---- exp and log --------------------------------------------------------------------------------------------- */
+
+/* exp(x) = scale (1 + q) tail, for -797 <= x <= 700 and |x.lo| < 2^-16:
+ * x = n ln 2 + r, q = expm1(r) = r + r^2 E(r), scale tail = 2^n, tail = 1 unless 2^n is denormal.
+ * Whatever multiplies exp(x) does so before tail does, and only the last product rounds to a denormal. */
+typedef struct { double q, scale, tail; } dn_exponential;
+
+DN_INLINE dn_exponential dn_exp(int fused, dn_dd x)
+{
+    const double round = 0x1.8p52, ln2_hi = 0x1.62e42fefa4p-1, ln2_lo = -0x1.8432a1b0e2634p-43;
+    double n = dn_fma(fused, x.hi, 0x1.71547652b82fep+0, round) - round;
+    double r = dn_fma(fused, -n, ln2_hi, x.hi) + dn_fma(fused, -n, ln2_lo, x.lo);
+    double p = 0x1.1f955baafa387p-29;
+    DN_TERM(r, 0x1.af5ec8ae51b7cp-26) DN_TERM(r, 0x1.27e4c5a791105p-22) DN_TERM(r, 0x1.71ddf850b4984p-19)
+    DN_TERM(r, 0x1.a01a01b0b2bf5p-16) DN_TERM(r, 0x1.a01a01afe5175p-13) DN_TERM(r, 0x1.6c16c16c14464p-10)
+    DN_TERM(r, 0x1.111111110f6b2p-7) DN_TERM(r, 0x1.555555555555ap-5) DN_TERM(r, 0x1.5555555555559p-3)
+    DN_TERM(r, 0x1.p-1)
+    {
+        int denormal = n < -1022;
+        dn_exponential e = {dn_fma(fused, r * r, p, r), dn_pow2(denormal ? n + 256 : n), denormal ? 0x1p-256 : 1};
+        return e;
+    }
+}
+
+/* log(1 + e), 0 <= e <= 1: = t + t y L(y), t = e / (1 + e/2), y = t^2 */
+DN_INLINE double dn_log1p(int fused, double e)
+{
+    double t = e / dn_fma(fused, 0.5, e, 1), y = t * t, p = 0x1.50db099486e8ep-26;
+    DN_TERM(y, 0x1.1efdc1ffea47bp-25) DN_TERM(y, 0x1.c14c2f5411eb9p-23) DN_TERM(y, 0x1.dfe82b330d259p-21)
+    DN_TERM(y, 0x1.112301194c044p-18) DN_TERM(y, 0x1.3b12da2a88c86p-16) DN_TERM(y, 0x1.745d1dd5fd7d8p-14)
+    DN_TERM(y, 0x1.c71c71a706cedp-12) DN_TERM(y, 0x1.24924924bf979p-9) DN_TERM(y, 0x1.99999999995a6p-7)
+    DN_TERM(y, 0x1.5555555555556p-4)
+    return dn_fma(fused, t * y, p, t);
+}
+
+/* ---- the activations: v -> f(v), f'(v); alpha is the parameter of those that have one -------------------------- */
+
+#define DN_ACTIVATION(name) DN_INLINE dn_pair dn_##name(int fused DN_UNUSED, double v, double alpha DN_UNUSED)
+#define DN_RETURN(f, slope) do { dn_pair dn_result = {f, slope}; return dn_result; } while (0)
+
+/* v */
+DN_ACTIVATION(identity) { DN_RETURN(v, v == v ? 1 : v); }
+
+/* max(v, 0) */
+DN_ACTIVATION(relu) { DN_RETURN(v <= 0 ? 0 : v, v > 0 ? 1 : v <= 0 ? 0 : v); }
+
+/* max(v, 0) + alpha min(v, 0) */
+DN_ACTIVATION(leaky_relu) { DN_RETURN(v > 0 ? v : alpha * v, v > 0 ? 1 : v <= 0 ? alpha : v); }
+
+/* v / (1 + |v|), 1 / (1 + |v|)^2 */
+DN_ACTIVATION(softsign)
+{
+    double a = dn_min(fabs(v), 1e300), inv = 1 / (1 + a);
+    DN_RETURN(copysign(a * inv, v), inv * inv);
+}
+
+/* sin v, cos v */
+DN_ACTIVATION(sin) { DN_RETURN(sin(v), cos(v)); }
+
+/* exp(-v^2), -2 v exp(-v^2) */
+DN_ACTIVATION(gaussian)
+{
+    double a = dn_min(fabs(v), 28.2);
+    dn_exponential x = dn_exp(fused, dn_mul(fused, dn_double(a, 0), dn_double(-a, 0)));
+    double e = dn_fma(fused, x.scale, x.q, x.scale);
+    DN_RETURN(e * x.tail, copysign(2 * a, -v) * e * x.tail);
+}
+
+/* For x = -2|u|, e = exp(x): |tanh u| = -expm1(x) / (1 + e), 4 e / (1 + e)^2 = sech^2 u */
+DN_INLINE dn_pair dn_tanh_sech2(int fused, dn_dd x, double c, double c_slope)
+{
+    dn_exponential z = dn_exp(fused, x);
+    double e = dn_fma(fused, z.scale, z.q, z.scale), m = dn_fma(fused, z.scale, z.q, z.scale - 1), inv = 1 / (2 + m);
+    DN_RETURN(-c * m * inv, c_slope * e * inv * inv * z.tail);
+}
+
+/* tanh v, sech^2 v */
+DN_ACTIVATION(tanh)
+{
+    dn_pair y = dn_tanh_sech2(fused, dn_double(-2 * dn_min(fabs(v), 398), 0), 1, 4);
+    DN_RETURN(copysign(y.f, v), y.slope);
+}
+
+/* 1.7159 tanh(2 v / 3), 1.7159 (2/3) sech^2(2 v / 3) */
+DN_ACTIVATION(lecun_tanh)
+{
+    dn_dd a = {dn_min(fabs(v), 597), 0}, four_thirds = {-0x1.5555555555555p+0, -0x1.5555555555555p-54};
+    dn_pair y = dn_tanh_sech2(fused, dn_mul(fused, a, four_thirds), 0x1.b74538ef34d6ap+0, 0x1.24d8d09f788f1p+2);
+    DN_RETURN(copysign(y.f, v), y.slope);
+}
+
+/* v > 0: c v, c.  v <= 0: c_neg expm1(v), c_neg exp(v) */
+DN_INLINE dn_pair dn_exponential_linear(int fused, double v, double c, double c_neg)
+{
+    dn_exponential x = dn_exp(fused, dn_double(-dn_min(-dn_min(v, 0), 797), 0));
+    double e = dn_fma(fused, x.scale, x.q, x.scale), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
+    double f = c_neg * m, slope = c_neg * e * x.tail;
+    DN_RETURN(v > 0 ? c * v : f, v > 0 ? c : slope);
+}
+
+/* v or alpha expm1(v) */
+DN_ACTIVATION(elu) { return dn_exponential_linear(fused, v, 1, alpha); }
+
+/* lambda v or lambda alpha expm1(v) */
+DN_ACTIVATION(selu) { return dn_exponential_linear(fused, v, 0x1.0cfabd6a91132p+0, 0x1.c212cc640f031p+0); }
+
+/* 1 / (1 + exp(-v)); with e = exp(-|v|), e / (1 + e)^2 */
+DN_ACTIVATION(sigmoid)
+{
+    dn_exponential x = dn_exp(fused, dn_double(-dn_min(fabs(v), 797), 0));
+    double e = dn_fma(fused, x.scale, x.q, x.scale), inv = 1 / dn_fma(fused, e, x.tail, 1), low = e * inv * x.tail;
+    DN_RETURN(v < 0 ? low : inv, e * inv * inv * x.tail);
+}
+
+/* log(1 + exp(alpha v)) / alpha = max(v, 0) + log1p(e) / alpha, e = exp(-alpha |v|); 1 / (1 + exp(-alpha v)) */
+DN_ACTIVATION(softplus)
+{
+    dn_dd a = {dn_min(fabs(v), dn_min(797 / alpha, 0x1p1000)), 0};
+    dn_exponential x = dn_exp(fused, dn_mul(fused, a, dn_double(-alpha, 0)));
+    double e = dn_fma(fused, x.scale, x.q, x.scale) * x.tail, inv = 1 / (1 + e), low = e * inv;
+    DN_RETURN((v < 0 ? 0 : v) + dn_log1p(fused, e) / alpha, v < 0 ? low : inv);
+}
+
+/* v s(w(v)), s + v w'(v) s(w) s(-w), where s is the sigmoid and w an odd function. With z = -|v|, e = exp(w(z)):
+ *   v < 0:  v e / (1 + e),  e g(z) / (1 + e)^2,  g(z) = 1 + e + z w'(z)
+ *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
+ * g has a root r, so the caller gives D = w(z) - w(r), k = z w'(z) - r w'(r) and c = exp(w(r)): then e = c exp(D), and
+ * g = c expm1(D) + k, both of one sign. For v > 0 it gives r = 0. */
+DN_INLINE dn_pair dn_gated(int fused, double v, double z, dn_dd D, double k, dn_dd c)
+{
+    dn_exponential x = dn_exp(fused, D);
+    double e = x.scale * (c.hi + dn_fma(fused, c.hi, x.q, c.lo)), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
+    double inv = 1 / dn_fma(fused, e, x.tail, 1), tail = v < 0 ? x.tail : 1;
+    double low = z * e * inv, high = v * inv;
+    double g_low = e * dn_fma(fused, c.hi, m, k), g_high = dn_fma(fused, e * x.tail, 1 - k, 1);
+    DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? g_low : g_high) * inv * inv * tail);
+}
+
+/* v s(v): w = z, k = D = z - r */
+DN_ACTIVATION(silu)
+{
+    double z = -dn_min(fabs(v), 795);
+    dn_dd r = {v < 0 ? -0x1.474973c84120bp+0 : 0, v < 0 ? -0x1.f8d74bc9ac154p-54 : 0};
+    dn_dd c = {v < 0 ? 0x1.1d25cf210482ep-2 : 1, v < 0 ? -0x1.ca2d0d94faaecp-60 : 0};
+    dn_dd D = dn_add(z, -r.hi);
+    D.lo -= r.lo;
+    return dn_gated(fused, v, z, D, D.hi + D.lo, c);
+}
+
+/* v (1 + tanh(w/2)) / 2 = v s(w), w = a z + b z^3:
+ * D = (z - r) (a + b r^2 + b z (z + r)), k = (z - r) (a + 3 b r^2 + 3 b z (z + r)) */
+DN_ACTIVATION(gelu_tanh)
+{
+    double z = -dn_min(fabs(v), 22);
+    dn_dd r = {v < 0 ? -0x1.81429f9e97e4dp-1 : 0, v < 0 ? 0x1.4f523ed77dbdcp-55 : 0};
+    dn_dd c = {v < 0 ? 0x1.2af64e9c485eep-2 : 1, v < 0 ? -0x1.3ca470b477afcp-57 : 0};
+    dn_dd w1 = {v < 0 ? 0x1.a2dc0b014e208p+0 : 0x1.9884533d43651p+0,
+                v < 0 ? -0x1.2af8a15dd1a6dp-55 : -0x1.cbc0d30ebfd15p-54};
+    double w3 = v < 0 ? 0x1.b78b7a8963976p+0 : 0x1.9884533d43651p+0;
+    dn_dd b = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61}, d = dn_add(z, -r.hi), sum = dn_add(z, r.hi), y, w, D;
+    d.lo -= r.lo;
+    sum.lo += r.lo;
+    y = dn_mul(fused, dn_double(z, 0), sum);
+    D = dn_mul(fused, b, y);
+    w = dn_add(w1.hi, D.hi);
+    w.lo += w1.lo + D.lo;
+    D = dn_mul(fused, d, w);
+    return dn_gated(fused, v, z, D, (d.hi + d.lo) * dn_fma(fused, 0x1.b6676bf7450fp-3, y.hi, w3), c);
+}
+
+/* v Phi(v), Phi(v) + v phi(v), where phi is the normal density and Phi its distribution. With z = |v|, the Mills ratio
+ * R(z) = Phi(-z) / phi(z) and G(z) = R(z) - z:
+ *   v < 0:  v phi R,        phi G
+ *   v > 0:  v (1 - phi R),  1 - phi G
+ * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 3) and t = (z - z0) i,
+ *   c R(z) = (N0 + t P(t)) i,  c G(z) = t (P(t) i - c (z + z0 + 3)), whose two terms nearly never cancel. */
+DN_ACTIVATION(gelu)
+{
+    double z = dn_min(fabs(v), 39.9), i = 1 / (z + 3), t = ((z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56) * i;
+    double p = -0x1.e6760321032dfp-13, R, G;
+    dn_exponential x = dn_exp(fused, dn_mul(fused, dn_double(z, 0), dn_double(-0.5 * z, 0)));
+    double e = dn_fma(fused, x.scale, x.q, x.scale), tail = v < 0 ? x.tail : 1;
+    DN_TERM(t, 0x1.a3f5beb0695efp-10) DN_TERM(t, -0x1.30c1905bc7bb9p-8) DN_TERM(t, 0x1.e33adcf56fe6fp-8)
+    DN_TERM(t, -0x1.cc7c9beed1a36p-8) DN_TERM(t, 0x1.0abf8d1d7021bp-8) DN_TERM(t, -0x1.e49bdaf64cdadp-11)
+    DN_TERM(t, -0x1.e873b7103e115p-12) DN_TERM(t, 0x1.56482c108cdaep-16) DN_TERM(t, -0x1.4c796ad307609p-12)
+    DN_TERM(t, 0x1.3f8780da8daf9p-12) DN_TERM(t, 0x1.4bb9a2d945005p-10) DN_TERM(t, 0x1.6625e2a603671p-10)
+    DN_TERM(t, -0x1.3e4859b9e21adp-10) DN_TERM(t, -0x1.8c2ff7c9bbd29p-8) DN_TERM(t, -0x1.74c02b613dccep-8)
+    DN_TERM(t, 0x1.71f799b58661bp-7) DN_TERM(t, 0x1.14b0b6c22a4ccp-5) DN_TERM(t, -0x1.4bdd1a3809a3cp-8)
+    DN_TERM(t, -0x1.196b842ed9010p-3) DN_TERM(t, -0x1.4458ff9b7548dp-6) DN_TERM(t, 0x1.6f8f6dfaea409p-1)
+    DN_TERM(t, -0x1.510134bf6cf6ep+0)
+    R = e * dn_fma(fused, t, p, 0x1.200fe72e6d34cp+0) * i;
+    G = e * t * dn_fma(fused, p, i, -dn_fma(fused, 0x1.9884533d43651p-2, z, 0x1.7f2ae4f6c190bp+0));
+    {
+        double low = -z * R, high = v * (1 - R * x.tail), slope_high = 1 - G * x.tail;
+        DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? G : slope_high) * tail);
+    }
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------- */
+
+#define DN_ACTIVATIONS(X)                                                                                             \
+    X(identity) X(tanh) X(lecun_tanh) X(sigmoid) X(relu) X(leaky_relu) X(elu) X(selu) X(softplus) X(gelu)             \
+    X(gelu_tanh) X(silu) X(softsign) X(gaussian) X(sin)
+
+#define DN_CODE(name) DN_##name,
+enum dn_activation { DN_ACTIVATIONS(DN_CODE) DN_num_activations };
+
+#define DN_LOOP(name)                                                                                                 \
+    case DN_##name:                                                                                                   \
+        for (i = 0; i < n; i++) {                                                                                     \
+            dn_pair y = dn_##name(fused, h[i], alpha);                                                                \
+            h[i] = (dn_real)y.f;                                                                                      \
+            fprime[i] = (dn_real)y.slope;                                                                             \
+        }                                                                                                             \
+        break;
+
+#define DN_ROW(row, target, is_fused, real)                                                                           \
+    target static void row(int code, double alpha, real *__restrict h, real *__restrict fprime, ptrdiff_t n)          \
+    {                                                                                                                 \
+        typedef real dn_real;                                                                                         \
+        const int fused = is_fused;                                                                                   \
+        ptrdiff_t i;                                                                                                  \
+        switch (code) { DN_ACTIVATIONS(DN_LOOP) }                                                                     \
+    }
+
+/* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
+#define DN_ACTIVATE(type, real)                                                                                       \
+    DN_ROW(dn_row0_##type, , DN_FUSED, real)                                                                          \
+    DN_ROW_AVX2(dn_row1_##type, real)                                                                                 \
+    DN_ROW_AVX512(dn_row2_##type, real)                                                                               \
+    DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, real *h, real *fprime, ptrdiff_t n)    \
+    {                                                                                                                 \
+        if (simd >= 2) dn_row2_##type(code, alpha, h, fprime, n);                                                     \
+        else if (simd == 1) dn_row1_##type(code, alpha, h, fprime, n);                                                \
+        else dn_row0_##type(code, alpha, h, fprime, n);                                                               \
+    }
+
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+
+#if defined(__clang__)
+#define DN_WIDE ""
+#else
+#define DN_WIDE ",prefer-vector-width=512"
+#endif
+#define DN_ROW_AVX2(row, real) DN_ROW(row, __attribute__((target("avx2,fma"))), 1, real)
+#define DN_ROW_AVX512(row, real)                                                                                      \
+    DN_ROW(row, __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw" DN_WIDE))), 1, real)
+
+/* the widest instruction set of this processor and system: 0 baseline, 1 AVX2 and FMA, 2 AVX-512 */
+DN_UNUSED static int dn_simd_best(void)
+{
+    int avx2, avx512;
+    __builtin_cpu_init();
+    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+             && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    return avx2 ? avx512 ? 2 : 1 : 0;
+}
+
+#else
+
+#define DN_ROW_AVX2(row, real) DN_ROW(row, , DN_FUSED, real)
+#define DN_ROW_AVX512(row, real) DN_ROW(row, , DN_FUSED, real)
+
+DN_UNUSED static int dn_simd_best(void) { return 0; }
+
+#endif
+
+DN_ACTIVATE(f64, double)
+DN_ACTIVATE(f32, float)
+
+#endif

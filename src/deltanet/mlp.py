@@ -1,0 +1,476 @@
+"""MLP: parameters and calls. Validates, allocates, delegates."""
+
+import numpy as np
+
+from deltanet import _validate, params
+from deltanet.core.engine import Engine
+from deltanet.jacobian import Jacobian
+
+LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
+
+
+class MLP:
+    """A multi-layer perceptron and its first derivatives.
+
+    ::
+
+        h^(0) = (x - input_shift) / input_scale
+        v^(k) = W^(k) h^(k-1) + b^(k),    h^(k) = f_k(v^(k)),    k = 1 .. L
+        y     = h^(L) * output_scale + output_shift
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths n_0, ..., n_L of the input, the hidden layers and the output.
+    activation : str, (str, float) or list of these
+        f_k of the hidden layers: one for all, or a list of one each. A pair gives the parameter of an
+        activation that has one.
+    output : str or (str, float)
+        f_L. The coupled "softmax" and "log_softmax" are allowed here only.
+    dtype : {"float64", "float32"}
+        Type of the parameters and of every result.
+    seed : int, numpy.random.Generator or None
+        Weights are drawn from N(0, g / n_in), with g = 2 for the relu family and 1 otherwise; biases
+        are zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument breaks one of these rules.
+
+    Notes
+    -----
+    Element-wise activations: identity, tanh, lecun_tanh (1.7159 tanh(2v/3)), sigmoid, relu,
+    leaky_relu (slope 0.01), elu (alpha 1), selu, softplus (beta 1), gelu (erf), gelu_tanh, silu,
+    softsign, gaussian (exp(-v^2)), sin. At a kink the slope is the left one.
+
+    Jacobians follow T. Ukkonen, "General Gradient of Neural Network" (2017).
+
+    A net may be read by many threads at once. Writing `params` while a call runs gives that call a
+    mixture of old and new values. Pickles are for trusted data only; `deltanet.save` writes files that
+    can be loaded from anywhere.
+
+    Examples
+    --------
+    >>> import deltanet as dn
+    >>> net = dn.MLP([4, 32, 32, 2], activation="tanh", seed=0)
+    >>> net
+    MLP([4, 32, 32, 2], activation=['tanh', 'tanh'], output='identity', dtype='float64')
+    >>> net([0.1, 0.2, 0.3, 0.4]).shape
+    (2,)
+    >>> net.jacobian([[0.1, 0.2, 0.3, 0.4]]).shape
+    (1, 2, 1282)
+    """
+
+    def __init__(self, sizes, activation="tanh", output="identity", dtype="float64", seed=None):
+        sizes, dtype = _validate.sizes(sizes), _validate.dtype(dtype)
+        hidden = _validate.hidden(activation, len(sizes) - 2)
+        pairs = _validate.activations([*hidden, output], len(sizes) - 1)
+        self._build(sizes, pairs, dtype, None, None)
+        random = np.random.default_rng(seed)
+        for W, (name, _) in zip(self.weights, pairs, strict=True):
+            gain = 2 if name in ("relu", "leaky_relu", "elu") else 1
+            W[...] = random.standard_normal(W.shape) * np.sqrt(gain / W.shape[1])
+
+    def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
+        """Lay out theta and the compiled engine; theta is left at zero."""
+        *offsets, P = params.offsets(sizes)
+        _validate.room((P,), dtype, "the parameters", "use a smaller net")
+        self._sizes, self._pairs = sizes, pairs
+        self._scaling = input_scaling, output_scaling
+        self._params = np.zeros(P, dtype)
+        blocks = params.views(self._params, sizes)
+        self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
+        unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
+        affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
+        self._engine = Engine(
+            self._params,
+            affine,
+            sizes,
+            offsets,
+            [_validate.CODES[name] for name, _ in pairs],
+            [parameter or 0 for _, parameter in pairs],
+            input_scaling is not None,
+            output_scaling is not None,
+        )
+
+    @classmethod
+    def from_layers(
+        cls,
+        weights,
+        biases,
+        activations,
+        input_shift=None,
+        input_scale=None,
+        output_shift=None,
+        output_scale=None,
+        dtype=None,
+    ):
+        """A net of given layers and scalings: x' = (x - shift) / scale, y' = y * scale + shift.
+
+        Parameters
+        ----------
+        weights : sequence of (n_out, n_in) array_like
+        biases : sequence of (n_out,) array_like or None
+            None is a layer without bias: zeros, which are parameters like any other.
+        activations : sequence of str or (str, float)
+            One a layer, the last layer's included.
+        input_shift, input_scale : (n_0,) array_like or float, optional
+        output_shift, output_scale : (m,) array_like or float, optional
+            Part of the net, not parameters; every derivative accounts for them.
+        dtype : {"float64", "float32"}, optional
+            By default that of the arrays; float64 for integers.
+
+        Returns
+        -------
+        MLP
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where shapes do not follow each other, or a scale is zero or not finite.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.from_layers([[[1.0, 2.0]]], [[0.5]], ["identity"], input_scale=[1.0, 2.0])
+        >>> net([1.0, 1.0]), net.input_jacobian([1.0, 1.0])
+        (array([2.5]), array([[1., 1.]]))
+        """
+        weights, biases, sizes, dtype = _validate.layers(weights, biases, dtype)
+        pairs = _validate.activations(activations, len(weights))
+        net = cls.__new__(cls)
+        net._build(
+            sizes,
+            pairs,
+            dtype,
+            _validate.scaling(input_shift, input_scale, sizes[0], dtype, "input"),
+            _validate.scaling(output_shift, output_scale, sizes[-1], dtype, "output"),
+        )
+        for (W, b), W0, b0 in zip(net._blocks(), weights, biases, strict=True):
+            W[...], b[...] = W0, b0
+        return net
+
+    def _blocks(self):
+        return zip(self._weights, self._biases, strict=True)
+
+    # What the net is
+
+    @property
+    def sizes(self):
+        """Widths n_0, ..., n_L, a tuple of int."""
+        return self._sizes
+
+    @property
+    def activations(self):
+        """One activation a layer: a name, or (name, parameter) where it is not the default."""
+        return tuple(
+            name if parameter == _validate.ACTIVATIONS[name] else (name, parameter)
+            for name, parameter in self._pairs
+        )
+
+    @property
+    def dtype(self):
+        """float64 or float32: of the parameters and of every result."""
+        return self._params.dtype
+
+    @property
+    def num_params(self):
+        """P, the count of all weights and biases."""
+        return self._params.size
+
+    @property
+    def params(self):
+        """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L)."""
+        return self._params
+
+    @params.setter
+    def params(self, value):
+        self._params[...] = _validate.vector(value, self._params.size, "params")
+
+    @property
+    def weights(self):
+        """W^(1), ..., W^(L): views of shape (n_out, n_in) into `params`."""
+        return self._weights
+
+    @property
+    def biases(self):
+        """b^(1), ..., b^(L): views of shape (n_out,) into `params`."""
+        return self._biases
+
+    @property
+    def input_shift(self):
+        """(n_0,) or None: x' = (x - shift) / scale goes into the first layer."""
+        return self._scaling[0] and self._scaling[0][0]
+
+    @property
+    def input_scale(self):
+        """(n_0,) or None: see `input_shift`."""
+        return self._scaling[0] and self._scaling[0][1]
+
+    @property
+    def output_shift(self):
+        """(m,) or None: y' = y * scale + shift is what a call returns."""
+        return self._scaling[1] and self._scaling[1][0]
+
+    @property
+    def output_scale(self):
+        """(m,) or None: see `output_shift`."""
+        return self._scaling[1] and self._scaling[1][1]
+
+    def unravel(self, v):
+        """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.
+
+        Parameters
+        ----------
+        v : (P,) array_like
+
+        Returns
+        -------
+        list of ((n_out, n_in) ndarray, (n_out,) ndarray)
+
+        Raises
+        ------
+        ValueError
+            Where v has another shape.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP([2, 3, 1], seed=0)
+        >>> [(W.shape, b.shape) for W, b in net.unravel(net.params)]
+        [((3, 2), (3,)), ((1, 3), (1,))]
+        """
+        return params.views(_validate.vector(v, self.num_params, "v"), self._sizes)
+
+    def ravel(self, blocks):
+        """[(W, b), ...] as one new vector of P numbers: the inverse of `unravel`.
+
+        Parameters
+        ----------
+        blocks : sequence of ((n_out, n_in) array_like, (n_out,) array_like)
+
+        Returns
+        -------
+        (P,) ndarray of the net's dtype
+
+        Raises
+        ------
+        ValueError
+            Where the count or a shape differs from the net's.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP([2, 3, 1], seed=0)
+        >>> bool((net.ravel(net.unravel(net.params)) == net.params).all())
+        True
+        """
+        blocks = list(blocks)
+        if len(blocks) != len(self._weights):
+            raise ValueError(f"there must be {len(self._weights)} blocks (W, b); got {len(blocks)}")
+        v = np.empty(self.num_params, self.dtype)
+        for k, ((W, b), (W0, b0)) in enumerate(zip(self.unravel(v), blocks, strict=True)):
+            for target, value, name in ((W, W0, "W"), (b, b0, "b")):
+                array = _validate.numbers(value, f"{name} of block {k}")
+                if array.shape != target.shape:
+                    raise ValueError(
+                        f"{name} of block {k} must have shape {target.shape}; got {array.shape}"
+                    )
+                target[...] = array
+        return v
+
+    # Evaluation
+
+    def __call__(self, X):
+        """y, the outputs.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+
+        Returns
+        -------
+        (N, m) or (m,) ndarray
+        """
+        X, lead = self._samples(X)
+        y = self._result(None, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X")
+        self._engine.run(lead, X=X, y=y)
+        return y
+
+    def jacobian(self, X):
+        """dy/dtheta in its factors: never N * m * P numbers.
+
+        ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+
+        Returns
+        -------
+        Jacobian
+            Of shape (N, m, P), or (m, P) for a single sample. Later changes of `params` do not change it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where X has another shape or does not hold real numbers.
+        MemoryError
+            Where the factors exceed the memory available.
+
+        References
+        ----------
+        T. Ukkonen, "General Gradient of Neural Network" (2017).
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> J = dn.MLP([3, 8, 2], seed=0).jacobian([[0.1, 0.2, 0.3]])
+        >>> J.shape, J.outputs.shape, J.deltas[0].shape, J.inputs[0].shape
+        ((1, 2, 50), (1, 2), (1, 2, 8), (1, 3))
+        """
+        X, lead = self._samples(X)
+        m = self._sizes[-1]
+        count = sum(self._sizes) + m * sum(self._sizes[1:])
+        _validate.room((*lead, count), self.dtype, "the factors", "pass blocks of X")
+        outputs = np.empty((*lead, m), self.dtype)
+        inputs = [np.empty((*lead, n), self.dtype) for n in self._sizes[:-1]]
+        deltas = [np.empty((*lead, m, n), self.dtype) for n in self._sizes[1:]]
+        self._engine.run(lead, X=X, y=outputs, h=inputs, delta=deltas)
+        return Jacobian(self._engine, self._sizes, outputs, inputs, deltas, self._weights[0].copy())
+
+    def jacobian_dense(self, X, out=None):
+        """dy/dtheta as one array, in one fused pass over blocks of samples.
+
+        ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with X or `params`.
+
+        Returns
+        -------
+        (N, m, P) or (m, P) ndarray
+            `out` if it was given. Columns are in the order of `params`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where X or out is not as above; nothing is written then.
+        MemoryError
+            Where the result exceeds the memory available; nothing is allocated then.
+
+        References
+        ----------
+        T. Ukkonen, "General Gradient of Neural Network" (2017).
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP([3, 8, 2], seed=0)
+        >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
+        (1, 2, 50)
+        """
+        X, lead = self._samples(X)
+        shape = (*lead, self._sizes[-1], self._params.size)
+        out = self._result(out, shape, "jacobian_dense", LEAN, X)
+        self._engine.run(lead, X=X, J=out)
+        return out
+
+    def input_jacobian(self, X, out=None):
+        """dy/dx = delta^(1) W^(1) diag(1 / input_scale).
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with X or `params`.
+
+        Returns
+        -------
+        (N, m, n_0) or (m, n_0) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where X or out is not as above; nothing is written then.
+        MemoryError
+            Where the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.from_layers([[[2.0, 3.0]]], [[0.0]], ["identity"])
+        >>> net.input_jacobian([1.0, 1.0])
+        array([[2., 3.]])
+        """
+        X, lead = self._samples(X)
+        shape = (*lead, self._sizes[-1], self._sizes[0])
+        out = self._result(out, shape, "input_jacobian", "pass blocks of X", X)
+        self._engine.run(lead, X=X, Jx=out)
+        return out
+
+    def _samples(self, X):
+        """X where the core can read it, and the leading shape of every result: (N,) or ()."""
+        if not self._engine.reads(X):
+            X = _validate.samples(X, self._sizes[0], self.dtype)
+        return X, X.shape[:-1]
+
+    def _result(self, out, shape, what, instead, *inputs):
+        if out is not None:
+            return _validate.out(out, shape, self.dtype, *inputs, self._params)
+        _validate.room(shape, self.dtype, what, instead)
+        return np.empty(shape, self.dtype)
+
+    # The net as a value
+
+    def __repr__(self):
+        *hidden, output = self.activations
+        scaled = "".join(
+            f", {side} scaled"
+            for side, pair in zip(("input", "output"), self._scaling, strict=True)
+            if pair
+        )
+        return (
+            f"MLP({list(self._sizes)}, activation={hidden}, output={output!r}, "
+            f"dtype='{self.dtype}'{scaled})"
+        )
+
+    def __eq__(self, other):
+        if not isinstance(other, MLP):
+            return NotImplemented
+        return (
+            (self._sizes, self._pairs, self.dtype) == (other._sizes, other._pairs, other.dtype)
+            and np.array_equal(self._params, other._params)
+            and all(
+                (a is None) == (b is None) and (a is None or np.array_equal(a, b))
+                for a, b in zip(self._scaling, other._scaling, strict=True)
+            )
+        )
+
+    __hash__ = None
+
+    def copy(self):
+        """A net of the same values that shares no memory with this one."""
+        return self.astype(self.dtype)
+
+    def astype(self, dtype):
+        """A new net with parameters and scalings converted to `dtype`, "float64" or "float32"."""
+        input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
+        return MLP.from_layers(
+            self._weights,
+            self._biases,
+            self._pairs,
+            *input_scaling,
+            *output_scaling,
+            dtype=dtype,
+        )
+
+    def __reduce__(self):
+        input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
+        blocks = [W.copy() for W in self._weights], [b.copy() for b in self._biases]
+        scalings = (*input_scaling, *output_scaling)
+        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str)
