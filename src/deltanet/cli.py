@@ -25,22 +25,7 @@ import deltanet as dn
 from deltanet._validate import human, room
 from deltanet.io._files import replacing
 
-try:
-    import typer
-except ModuleNotFoundError:  # main says so: without the extra this module still imports
-    typer = None
-else:
-    Model = Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.")
-    ]
-    Activation = Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Activation of the hidden layers, where MODEL does not say it."
-        ),
-    ]
-
-BLOCK_BYTES = 2**25  # of OUT between two steps of the progress bar, and of what Ctrl-C waits for
+BLOCK_BYTES = 2**28  # of the dense Jacobian in one step of the progress bar
 CHECKED = 8  # random samples that `check` draws
 TABLE_NAMES = ("X", "x", "inputs")  # of the array to read from an .npz that holds several
 # What NumPy and zipfile raise over a broken file, besides OSError.
@@ -68,6 +53,61 @@ class Form(StrEnum):
 
     dense = "dense"
     factors = "factors"
+
+
+try:
+    import typer
+except ModuleNotFoundError:  # main says so: without the extra this module still imports
+    typer = None
+else:
+    Model = Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.")
+    ]
+    Inputs = Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUTS",
+            help="One sample a row: .npy, .csv (comma separated, header optional), or .npz with a "
+            "single array or one named X, x or inputs.",
+        ),
+    ]
+    Samples = Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="INPUTS",
+            help="Samples to check at, as for jacobian; random ones if not given.",
+        ),
+    ]
+    Out = Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Result: .npy (dense, may exceed the memory) or .npz (with the outputs of the "
+            "network beside it).",
+        ),
+    ]
+    WrtOption = Annotated[
+        Wrt, typer.Option("--wrt", help="Derivatives by the weights and biases, or by the inputs.")
+    ]
+    FormOption = Annotated[
+        Form,
+        typer.Option(
+            "--form",
+            help="The array of shape (samples, outputs, variables), or the two factors of each "
+            "layer as delta0, input0, delta1, ... (.npz only).",
+        ),
+    ]
+    Activation = Annotated[
+        str | None,
+        typer.Option(
+            "--activation",
+            metavar="NAME",
+            help="Activation of the hidden layers, where MODEL does not say it.",
+        ),
+    ]
+    Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 
 
 def main(args: list[str] | None = None) -> None:
@@ -108,36 +148,12 @@ def _stop_on_signals() -> None:
 
 def jacobian(
     model: Model,
-    inputs: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUTS",
-            help="One sample a row: .npy, .csv (comma separated, header optional), or .npz with a "
-            "single array or one named X, x or inputs.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="OUT",
-            help="Result: .npy (dense, may exceed the memory) or .npz (with the outputs of the "
-            "network beside it).",
-        ),
-    ],
-    wrt: Annotated[
-        Wrt, typer.Option(help="Derivatives by the weights and biases, or by the inputs.")
-    ] = Wrt.params,
-    form: Annotated[
-        Form,
-        typer.Option(
-            help="The array of shape (samples, outputs, variables), or the two factors of each "
-            "layer as delta0, input0, delta1, ... (.npz only)."
-        ),
-    ] = Form.dense,
+    inputs: Inputs,
+    out: Out,
+    wrt: WrtOption = Wrt.params,
+    form: FormOption = Form.dense,
     activation: Activation = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite OUT.")] = False,
+    force: Force = False,
 ) -> None:
     """Write the Jacobian of MODEL at each row of INPUTS to OUT.
 
@@ -188,17 +204,16 @@ def _check_absent(out: Path) -> None:
 def _write_npy(path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt) -> tuple[tuple[int, ...], int]:
     """Write the dense derivatives through a memory map; returns their shape and size in bytes."""
     compute = net.jacobian_dense if wrt is Wrt.params else net.input_jacobian
-    row = compute(X[:0]).shape[1:]
-    row_bytes = math.prod(row) * net.dtype.itemsize
-    _check_disk(path.parent, len(X) * row_bytes)
-    D = np.lib.format.open_memmap(path, mode="w+", dtype=net.dtype, shape=(len(X), *row))
+    shape = (len(X), *compute(X[:0]).shape[1:])
+    _check_disk(path.parent, math.prod(shape) * net.dtype.itemsize)
+    D = np.lib.format.open_memmap(path, mode="w+", dtype=net.dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):  # a full disk is an OSError here, a bus error in the map
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    rows = max(1, BLOCK_BYTES // row_bytes)
+    rows = max(1, BLOCK_BYTES // (net.sizes[-1] * net.params.nbytes))
     for start in _progress(range(0, len(X), rows)):
         compute(X[start : start + rows], out=D[start : start + rows])
-    return D.shape, D.nbytes
+    return shape, D.nbytes
 
 
 def _write_npz(
@@ -252,20 +267,12 @@ def info(model: Model, activation: Activation = None) -> None:
     print(f"dense Jacobian      {human(nbytes)} per 1000 samples")
 
 
-def check(
-    model: Model,
-    inputs: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="INPUTS",
-            help="Samples to check at, as for jacobian; random ones if not given.",
-        ),
-    ] = None,
-    activation: Activation = None,
-) -> None:
+def check(model: Model, inputs: Samples = None, activation: Activation = None) -> None:
     """Compare the Jacobian of MODEL with independent derivatives; status 1 if they differ."""
     net = dn.load(model, activation=activation)
     X = _random_inputs(net) if inputs is None else _read_inputs(inputs, net.sizes[0])
+    if not len(X):
+        raise ValueError(f"{inputs} holds no sample to check at")
     report = dn.testing.check_jacobian(net, X)
     rows = [*enumerate(report.errors), ("inputs", report.input_error)]
     _print_table(["layer", "largest relative error"], [(k, f"{error:.1e}") for k, error in rows])
@@ -302,7 +309,9 @@ def _read_inputs(path: Path, width: int) -> np.ndarray:
     if path.suffix not in readers:
         raise ValueError(f"INPUTS must end in .npy, .csv or .npz; got {path}")
     try:
-        X = np.atleast_2d(readers[path.suffix](path))
+        with warnings.catch_warnings():  # NumPy warns of old headers and of tables without rows
+            warnings.simplefilter("ignore")
+            X = np.atleast_2d(readers[path.suffix](path))
     except BROKEN as error:
         raise ValueError(f"{path} is not a table of inputs: {error}") from None
     if X.ndim != 2 or X.shape[1] != width:
@@ -320,7 +329,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_npz(path: Path) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
         names = [*members] if len(members) == 1 else [n for n in TABLE_NAMES if n in members]
         if not names:
             raise ValueError(f"give one array, or name it X, x or inputs; got {', '.join(members)}")
@@ -357,9 +366,7 @@ def _read_csv(path: Path) -> np.ndarray:
             file.seek(0)
         elif len(names) < len(fields):  # to take it for a header would lose a sample
             raise ValueError(f"its first line mixes numbers with {names[0]!r}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # loadtxt warns of a table without rows
-            X = np.loadtxt(file, delimiter=",", ndmin=2, quotechar='"')
+        X = np.loadtxt(file, delimiter=",", ndmin=2, quotechar='"')
     return X if X.size else np.empty((0, len(fields)))
 
 

@@ -1,7 +1,7 @@
 """f and f' over local fields: the element-wise activations and the two coupled ones."""
 
 from cython cimport floating
-from libc.math cimport exp, log as ln
+from libc.math cimport exp, log1p
 
 cdef extern from "vecmath.h" nogil:
     void dn_activate_f64(int simd, int code, double alpha, double* h, double* fprime,
@@ -20,19 +20,26 @@ cdef void activate(floating* h, floating* fprime, int code, double alpha,
 
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t N) noexcept nogil:
-    """p := exp(h) / sum_j exp(h_j); h := p, or log p    (N, m)"""
-    cdef Py_ssize_t s, j
-    cdef double top, total
+    """p := exp(h) / sum_j exp(h_j); h := p, or log p    (N, m)
+
+    The largest term of the sum is 1 and the rest is summed apart, for log1p to keep its digits.
+    """
+    cdef Py_ssize_t s, j, top
+    cdef double most, rest
     for s in range(N):
-        top = h[0]
+        top = 0
         for j in range(m):
-            top = max(top, h[j])
-        total = 0
+            if not h[j] <= h[top]:  # a NaN comes out on top
+                top = j
+        most = h[top]
+        rest = 0
         for j in range(m):
-            p[j] = <floating> exp(h[j] - top)
-            total += p[j]
+            p[j] = <floating> exp(h[j] - most)
+            rest += p[j] if j != top else 0
         for j in range(m):
-            p[j] = <floating> (p[j] / total)
-            h[j] = <floating> (h[j] - top - ln(total)) if log else p[j]
+            h[j] = <floating> (h[j] - most - log1p(rest))
+            p[j] = <floating> (p[j] / (1 + rest))
+            if not log:
+                h[j] = p[j]
         h += m
         p += m

@@ -74,6 +74,12 @@ DN_INLINE double dn_pow2(double n)
     return n;
 }
 
+DN_INLINE dn_dd dn_exact(double x)
+{
+    dn_dd r = {x, 0};
+    return r;
+}
+
 /* a + b, exactly (Knuth) */
 DN_INLINE dn_dd dn_add(double a, double b)
 {
@@ -82,18 +88,19 @@ DN_INLINE dn_dd dn_add(double a, double b)
     return r;
 }
 
-/* a b, to 2^-100 (Dekker) */
-DN_INLINE dn_dd dn_mul(int fused, dn_dd a, dn_dd b)
+/* a b, exactly (Dekker) */
+DN_INLINE dn_dd dn_mul(int fused, double a, double b)
 {
-    double ah = dn_head(a.hi), al = a.hi - ah, bh = dn_head(b.hi), bl = b.hi - bh, p = a.hi * b.hi;
-    double e = fused ? dn_fma(fused, a.hi, b.hi, -p) : ((ah * bh - p) + (ah * bl + al * bh)) + al * bl;
-    dn_dd r = {p, e + dn_fma(fused, a.hi, b.lo, a.lo * b.hi)};
+    double ah = dn_head(a), al = a - ah, bh = dn_head(b), bl = b - bh, p = a * b;
+    dn_dd r = {p, fused ? dn_fma(fused, a, b, -p) : ((ah * bh - p) + (ah * bl + al * bh)) + al * bl};
     return r;
 }
 
-DN_INLINE dn_dd dn_double(double hi, double lo)
+/* a b, to 2^-100 */
+DN_INLINE dn_dd dn_mul_dd(int fused, dn_dd a, dn_dd b)
 {
-    dn_dd r = {hi, lo};
+    dn_dd r = dn_mul(fused, a.hi, b.hi);
+    r.lo += dn_fma(fused, a.hi, b.lo, a.lo * b.hi);
     return r;
 }
 
@@ -102,8 +109,9 @@ DN_INLINE dn_dd dn_double(double hi, double lo)
 /* ---- exp and log --------------------------------------------------------------------------------------------- */
 
 /* exp(x) = scale (1 + q) tail, for -797 <= x <= 700 and |x.lo| < 2^-16:
- * x = n ln 2 + r, q = expm1(r) = r + r^2 E(r), scale tail = 2^n, tail = 1 unless 2^n is denormal.
- * Whatever multiplies exp(x) does so before tail does, and only the last product rounds to a denormal. */
+ * x = n ln 2 + r, q = expm1(r) = r + r^2 E(r), scale tail = 2^n, tail = 1 unless 2^n is tiny.
+ * Whatever multiplies exp(x) does so before tail does, and only that last product may round to a denormal. A sum
+ * 1 + exp(x) may leave tail out: scale is tiny enough. */
 typedef struct { double q, scale, tail; } dn_exponential;
 
 DN_INLINE dn_exponential dn_exp(int fused, dn_dd x)
@@ -117,8 +125,8 @@ DN_INLINE dn_exponential dn_exp(int fused, dn_dd x)
     DN_TERM(r, 0x1.111111110f6b2p-7) DN_TERM(r, 0x1.555555555555ap-5) DN_TERM(r, 0x1.5555555555559p-3)
     DN_TERM(r, 0x1.p-1)
     {
-        int denormal = n < -1022;
-        dn_exponential e = {dn_fma(fused, r * r, p, r), dn_pow2(denormal ? n + 256 : n), denormal ? 0x1p-256 : 1};
+        int tiny = n < -900;
+        dn_exponential e = {dn_fma(fused, r * r, p, r), dn_pow2(tiny ? n + 256 : n), tiny ? 0x1p-256 : 1};
         return e;
     }
 }
@@ -162,38 +170,43 @@ DN_ACTIVATION(sin) { DN_RETURN(sin(v), cos(v)); }
 DN_ACTIVATION(gaussian)
 {
     double a = dn_min(fabs(v), 28.2);
-    dn_exponential x = dn_exp(fused, dn_mul(fused, dn_double(a, 0), dn_double(-a, 0)));
+    dn_exponential x = dn_exp(fused, dn_mul(fused, a, -a));
     double e = dn_fma(fused, x.scale, x.q, x.scale);
     DN_RETURN(e * x.tail, copysign(2 * a, -v) * e * x.tail);
 }
 
-/* For x = -2|u|, e = exp(x): |tanh u| = -expm1(x) / (1 + e), 4 e / (1 + e)^2 = sech^2 u */
+/* (1 + e)^2, to one rounding: half as far off as the square of a rounded sum. 0 <= e <= 1 */
+DN_INLINE double dn_square1p(int fused, double e) { return dn_fma(fused, e, 2 + e, 1); }
+
+/* c |tanh u| = -c expm1(x) / (1 + e), c_slope sech^2 u / 4 = c_slope e / (1 + e)^2, for x = -2|u| and e = exp(x) */
 DN_INLINE dn_pair dn_tanh_sech2(int fused, dn_dd x, double c, double c_slope)
 {
     dn_exponential z = dn_exp(fused, x);
-    double e = dn_fma(fused, z.scale, z.q, z.scale), m = dn_fma(fused, z.scale, z.q, z.scale - 1), inv = 1 / (2 + m);
-    DN_RETURN(-c * m * inv, c_slope * e * inv * inv * z.tail);
+    double e = dn_fma(fused, z.scale, z.q, z.scale), m = dn_fma(fused, z.scale, z.q, z.scale - 1);
+    DN_RETURN(-c * m / (1 + e), c_slope * e / dn_square1p(fused, e) * z.tail);
 }
 
 /* tanh v, sech^2 v */
 DN_ACTIVATION(tanh)
 {
-    dn_pair y = dn_tanh_sech2(fused, dn_double(-2 * dn_min(fabs(v), 398), 0), 1, 4);
+    dn_pair y = dn_tanh_sech2(fused, dn_exact(-2 * dn_min(fabs(v), 398)), 1, 4);
     DN_RETURN(copysign(y.f, v), y.slope);
 }
 
 /* 1.7159 tanh(2 v / 3), 1.7159 (2/3) sech^2(2 v / 3) */
 DN_ACTIVATION(lecun_tanh)
 {
-    dn_dd a = {dn_min(fabs(v), 597), 0}, four_thirds = {-0x1.5555555555555p+0, -0x1.5555555555555p-54};
-    dn_pair y = dn_tanh_sech2(fused, dn_mul(fused, a, four_thirds), 0x1.b74538ef34d6ap+0, 0x1.24d8d09f788f1p+2);
+    double a = dn_min(fabs(v), 597);
+    dn_dd x = dn_mul(fused, a, -0x1.5555555555555p+0);
+    x.lo = dn_fma(fused, a, -0x1.5555555555555p-54, x.lo);
+    dn_pair y = dn_tanh_sech2(fused, x, 0x1.b74538ef34d6ap+0, 0x1.24d8d09f788f1p+2);
     DN_RETURN(copysign(y.f, v), y.slope);
 }
 
 /* v > 0: c v, c.  v <= 0: c_neg expm1(v), c_neg exp(v) */
 DN_INLINE dn_pair dn_exponential_linear(int fused, double v, double c, double c_neg)
 {
-    dn_exponential x = dn_exp(fused, dn_double(-dn_min(-dn_min(v, 0), 797), 0));
+    dn_exponential x = dn_exp(fused, dn_exact(-dn_min(-dn_min(v, 0), 797)));
     double e = dn_fma(fused, x.scale, x.q, x.scale), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
     double f = c_neg * m, slope = c_neg * e * x.tail;
     DN_RETURN(v > 0 ? c * v : f, v > 0 ? c : slope);
@@ -208,18 +221,17 @@ DN_ACTIVATION(selu) { return dn_exponential_linear(fused, v, 0x1.0cfabd6a91132p+
 /* 1 / (1 + exp(-v)); with e = exp(-|v|), e / (1 + e)^2 */
 DN_ACTIVATION(sigmoid)
 {
-    dn_exponential x = dn_exp(fused, dn_double(-dn_min(fabs(v), 797), 0));
-    double e = dn_fma(fused, x.scale, x.q, x.scale), inv = 1 / dn_fma(fused, e, x.tail, 1), low = e * inv * x.tail;
-    DN_RETURN(v < 0 ? low : inv, e * inv * inv * x.tail);
+    dn_exponential x = dn_exp(fused, dn_exact(-dn_min(fabs(v), 797)));
+    double e = dn_fma(fused, x.scale, x.q, x.scale);
+    DN_RETURN((v < 0 ? e : 1) / (1 + e) * (v < 0 ? x.tail : 1), e / dn_square1p(fused, e) * x.tail);
 }
 
 /* log(1 + exp(alpha v)) / alpha = max(v, 0) + log1p(e) / alpha, e = exp(-alpha |v|); 1 / (1 + exp(-alpha v)) */
 DN_ACTIVATION(softplus)
 {
-    dn_dd a = {dn_min(fabs(v), dn_min(797 / alpha, 0x1p1000)), 0};
-    dn_exponential x = dn_exp(fused, dn_mul(fused, a, dn_double(-alpha, 0)));
-    double e = dn_fma(fused, x.scale, x.q, x.scale) * x.tail, inv = 1 / (1 + e), low = e * inv;
-    DN_RETURN((v < 0 ? 0 : v) + dn_log1p(fused, e) / alpha, v < 0 ? low : inv);
+    dn_exponential x = dn_exp(fused, dn_mul(fused, dn_min(fabs(v), dn_min(797 / alpha, 0x1p1000)), -alpha));
+    double e = dn_fma(fused, x.scale, x.q, x.scale) * x.tail, top = v < 0 ? e : 1;
+    DN_RETURN((v < 0 ? 0 : v) + dn_log1p(fused, e) / alpha, top / (1 + e));
 }
 
 /* v s(w(v)), s + v w'(v) s(w) s(-w), where s is the sigmoid and w an odd function. With z = -|v|, e = exp(w(z)):
@@ -227,14 +239,13 @@ DN_ACTIVATION(softplus)
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
  * g has a root r, so the caller gives D = w(z) - w(r), k = z w'(z) - r w'(r) and c = exp(w(r)): then e = c exp(D), and
  * g = c expm1(D) + k, both of one sign. For v > 0 it gives r = 0. */
-DN_INLINE dn_pair dn_gated(int fused, double v, double z, dn_dd D, double k, dn_dd c)
+DN_INLINE dn_pair dn_gated(int fused, double v, double z, dn_dd D, double j, dn_dd c)
 {
     dn_exponential x = dn_exp(fused, D);
     double e = x.scale * (c.hi + dn_fma(fused, c.hi, x.q, c.lo)), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
-    double inv = 1 / dn_fma(fused, e, x.tail, 1), tail = v < 0 ? x.tail : 1;
-    double low = z * e * inv, high = v * inv;
-    double g_low = e * dn_fma(fused, c.hi, m, k), g_high = dn_fma(fused, e * x.tail, 1 - k, 1);
-    DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? g_low : g_high) * inv * inv * tail);
+    double low = z * e, tail = v < 0 ? x.tail : 1;
+    double g_low = e * (D.hi + dn_fma(fused, c.hi, m, j)), g_high = dn_fma(fused, e, (1 - D.hi) - j, 1);
+    DN_RETURN((v < 0 ? low : v) / (1 + e) * tail, (v < 0 ? g_low : g_high) / dn_square1p(fused, e) * tail);
 }
 
 /* v s(v): w = z, k = D = z - r */
@@ -245,7 +256,7 @@ DN_ACTIVATION(silu)
     dn_dd c = {v < 0 ? 0x1.1d25cf210482ep-2 : 1, v < 0 ? -0x1.ca2d0d94faaecp-60 : 0};
     dn_dd D = dn_add(z, -r.hi);
     D.lo -= r.lo;
-    return dn_gated(fused, v, z, D, D.hi + D.lo, c);
+    return dn_gated(fused, v, z, D, D.lo, c);
 }
 
 /* v (1 + tanh(w/2)) / 2 = v s(w), w = a z + b z^3:
@@ -257,30 +268,31 @@ DN_ACTIVATION(gelu_tanh)
     dn_dd c = {v < 0 ? 0x1.2af64e9c485eep-2 : 1, v < 0 ? -0x1.3ca470b477afcp-57 : 0};
     dn_dd w1 = {v < 0 ? 0x1.a2dc0b014e208p+0 : 0x1.9884533d43651p+0,
                 v < 0 ? -0x1.2af8a15dd1a6dp-55 : -0x1.cbc0d30ebfd15p-54};
-    double w3 = v < 0 ? 0x1.b78b7a8963976p+0 : 0x1.9884533d43651p+0;
+    double br2 = v < 0 ? 0x1.4af6f881576eap-4 : 0;
     dn_dd b = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61}, d = dn_add(z, -r.hi), sum = dn_add(z, r.hi), y, w, D;
     d.lo -= r.lo;
     sum.lo += r.lo;
-    y = dn_mul(fused, dn_double(z, 0), sum);
-    D = dn_mul(fused, b, y);
+    y = dn_mul(fused, z, sum.hi);
+    y.lo = dn_fma(fused, z, sum.lo, y.lo);
+    D = dn_mul_dd(fused, b, y);
     w = dn_add(w1.hi, D.hi);
     w.lo += w1.lo + D.lo;
-    D = dn_mul(fused, d, w);
-    return dn_gated(fused, v, z, D, (d.hi + d.lo) * dn_fma(fused, 0x1.b6676bf7450fp-3, y.hi, w3), c);
+    D = dn_mul_dd(fused, d, w);
+    return dn_gated(fused, v, z, D, dn_fma(fused, d.hi + d.lo, dn_fma(fused, 2 * b.hi, y.hi, br2), D.lo), c);
 }
 
 /* v Phi(v), Phi(v) + v phi(v), where phi is the normal density and Phi its distribution. With z = |v|, the Mills ratio
  * R(z) = Phi(-z) / phi(z) and G(z) = R(z) - z:
  *   v < 0:  v phi R,        phi G
  *   v > 0:  v (1 - phi R),  1 - phi G
- * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 3) and t = (z - z0) i,
- *   c R(z) = (N0 + t P(t)) i,  c G(z) = t (P(t) i - c (z + z0 + 3)), whose two terms nearly never cancel. */
+ * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 3), d = z - z0 and t = d i,
+ *   c R(z) = (N0 + t P(t)) i,  c G(z) = d ((P(t) i - c z0) i - c), where P < 0: the terms of the latter do not cancel. */
 DN_ACTIVATION(gelu)
 {
-    double z = dn_min(fabs(v), 39.9), i = 1 / (z + 3), t = ((z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56) * i;
-    double p = -0x1.e6760321032dfp-13, R, G;
-    dn_exponential x = dn_exp(fused, dn_mul(fused, dn_double(z, 0), dn_double(-0.5 * z, 0)));
-    double e = dn_fma(fused, x.scale, x.q, x.scale), tail = v < 0 ? x.tail : 1;
+    double z = dn_min(fabs(v), 39.9), i = 1 / (z + 3), d = (z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56;
+    double t = z < 2 ? d * i : dn_fma(fused, -0x1.e03ab465fc02dp+1, i, 1), p = -0x1.e6760321032dfp-13, R, G;
+    dn_exponential x = dn_exp(fused, dn_mul(fused, z, -0.5 * z));
+    double tail = v < 0 ? x.tail : 1;
     DN_TERM(t, 0x1.a3f5beb0695efp-10) DN_TERM(t, -0x1.30c1905bc7bb9p-8) DN_TERM(t, 0x1.e33adcf56fe6fp-8)
     DN_TERM(t, -0x1.cc7c9beed1a36p-8) DN_TERM(t, 0x1.0abf8d1d7021bp-8) DN_TERM(t, -0x1.e49bdaf64cdadp-11)
     DN_TERM(t, -0x1.e873b7103e115p-12) DN_TERM(t, 0x1.56482c108cdaep-16) DN_TERM(t, -0x1.4c796ad307609p-12)
@@ -289,10 +301,12 @@ DN_ACTIVATION(gelu)
     DN_TERM(t, 0x1.71f799b58661bp-7) DN_TERM(t, 0x1.14b0b6c22a4ccp-5) DN_TERM(t, -0x1.4bdd1a3809a3cp-8)
     DN_TERM(t, -0x1.196b842ed9010p-3) DN_TERM(t, -0x1.4458ff9b7548dp-6) DN_TERM(t, 0x1.6f8f6dfaea409p-1)
     DN_TERM(t, -0x1.510134bf6cf6ep+0)
-    R = e * dn_fma(fused, t, p, 0x1.200fe72e6d34cp+0) * i;
-    G = e * t * dn_fma(fused, p, i, -dn_fma(fused, 0x1.9884533d43651p-2, z, 0x1.7f2ae4f6c190bp+0));
+    R = dn_fma(fused, t, p, 0x1.200fe72e6d34cp+0) * i;
+    G = d * dn_fma(fused, dn_fma(fused, p, i, -0x1.331e9a233c13ap-2), i, -0x1.9884533d43651p-2);
+    R = x.scale * dn_fma(fused, R, x.q, R);
+    G = x.scale * dn_fma(fused, G, x.q, G);
     {
-        double low = -z * R, high = v * (1 - R * x.tail), slope_high = 1 - G * x.tail;
+        double low = -z * R, high = v * (1 - R), slope_high = 1 - G;
         DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? G : slope_high) * tail);
     }
 }

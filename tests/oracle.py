@@ -1,0 +1,106 @@
+"""The Jacobian by a complex step of the plain formula, one parameter after the other.
+
+Nothing here calls the code under test: theta is unpacked by hand, and the activations are the NumPy
+formulas of deltanet.testing, which test_activations.py holds against mpmath.
+"""
+
+import numpy as np
+
+from deltanet.testing import FORMULAS
+
+STEP = 1e-30
+KINKED = ("relu", "leaky_relu", "elu", "selu")
+
+
+class Case:
+    """A net written out as plain numbers, with what the library should say of it."""
+
+    def __init__(self, sizes, activations, scaled=False, seed=0):
+        random = np.random.default_rng(seed)
+        self.sizes, self.activations = sizes, activations
+        self.weights = [
+            random.standard_normal((n_out, n_in)) / np.sqrt(n_in)
+            for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+        ]
+        self.biases = [random.standard_normal(n) / 2 for n in sizes[1:]]
+        n, m = sizes[0], sizes[-1]
+        self.scalings = (
+            [random.standard_normal(n), random.uniform(0.5, 2, n)]
+            + [random.standard_normal(m), random.uniform(-2, -0.5, m)]
+            if scaled
+            else [None] * 4
+        )
+
+    def rounded(self, dtype):
+        """The same case with every number rounded to dtype, still held in double precision."""
+
+        def to(a):
+            return None if a is None else a.astype(dtype).astype(float)
+
+        self.weights, self.biases, self.scalings = (
+            [to(a) for a in group] for group in (self.weights, self.biases, self.scalings)
+        )
+        return self
+
+    @property
+    def theta(self):
+        pairs = zip(self.weights, self.biases, strict=True)
+        return np.concatenate([np.concatenate([W.ravel(), b]) for W, b in pairs])
+
+    def evaluate(self, X, theta=None):
+        """(y, [v of each layer]) with complex numbers if need be."""
+        theta = self.theta if theta is None else theta
+        shift, scale, out_shift, out_scale = self.scalings
+        h, start, fields = (X if shift is None else (X - shift) / scale), 0, []
+        for n_in, n_out, spec in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
+            W = theta[start : start + n_in * n_out].reshape(n_out, n_in)
+            b = theta[start + n_in * n_out : start + (n_in + 1) * n_out]
+            start += (n_in + 1) * n_out
+            name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
+            fields.append((name, h @ W.T + b))
+            h = FORMULAS[name](fields[-1][1] + 0j, parameter)
+        return (h if out_scale is None else h * out_scale + out_shift), fields
+
+    def inputs(self, N, seed=1, distance=1e-4):
+        """(N, n_0) random inputs whose local fields keep off the kinks."""
+        random = np.random.default_rng(seed)
+        X = random.standard_normal((N + 50, self.sizes[0])).astype(np.float32).astype(float)
+        near = np.zeros(len(X), bool)
+        for name, v in self.evaluate(X)[1]:
+            if name in KINKED:
+                near |= (abs(v) < distance).any(axis=1)
+        return X[~near][:N]
+
+    def jacobian(self, X):
+        """(N, m, P)"""
+        J = np.empty((len(X), self.sizes[-1], self.theta.size))
+        for p in range(self.theta.size):
+            theta = self.theta.astype(complex)
+            theta[p] += 1j * STEP
+            J[:, :, p] = self.evaluate(X, theta)[0].imag / STEP
+        return J
+
+    def input_jacobian(self, X):
+        """(N, m, n_0)"""
+        columns = [
+            self.evaluate(X + 1j * STEP * e)[0].imag / STEP for e in np.eye(self.sizes[0])
+        ]
+        return np.stack(columns, axis=-1)
+
+    def blocks(self):
+        """Column ranges of theta, one a layer."""
+        ends = np.cumsum([0] + [W.size + b.size for W, b in zip(self.weights, self.biases)])  # noqa: B905
+        return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
+
+
+def assert_close(actual, exact, tolerance, blocks=(slice(None),)):
+    """Equal to `tolerance` of the largest entry of each block of columns."""
+    assert actual.shape == exact.shape
+    for columns in blocks:
+        if exact.size:
+            largest = np.abs(exact[..., columns]).max()
+            deviation = np.abs(actual[..., columns] - exact[..., columns]).max()
+            assert deviation <= tolerance * largest, f"{deviation:.1e} of {largest:.1e}"
