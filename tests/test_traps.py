@@ -96,7 +96,10 @@ def test_counts_beyond_2_to_the_31():
 
 
 def test_concurrent_products_of_every_kind():
-    """Concurrent gemm calls in a threaded OpenBLAS: the same numbers from four threads as from one."""
+    """Concurrent gemm calls in a threaded OpenBLAS have given wrong numbers (its issue 5836).
+
+    One block alone uses BLAS's own threads, and their count may change the last bits.
+    """
     for dtype in ("float64", "float32"):
         net, X = large_case(dtype)
 
@@ -107,7 +110,8 @@ def test_concurrent_products_of_every_kind():
         with ThreadPoolExecutor(4) as pool:
             for results in pool.map(work, range(24)):
                 for result, right in zip(results, expected, strict=True):
-                    np.testing.assert_array_equal(result, right)
+                    limit = 1e3 * np.finfo(dtype).eps
+                    np.testing.assert_allclose(result, right, rtol=0, atol=limit)
 
 
 def child(connection):

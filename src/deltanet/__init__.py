@@ -5,5 +5,16 @@ from deltanet.config import __version__, show_config
 from deltanet.io import load, save
 from deltanet.jacobian import Jacobian
 from deltanet.mlp import MLP
+from deltanet.threads import get_num_threads, set_num_threads
 
-__all__ = ["MLP", "Jacobian", "__version__", "load", "save", "show_config", "testing"]
+__all__ = [
+    "MLP",
+    "Jacobian",
+    "__version__",
+    "get_num_threads",
+    "load",
+    "save",
+    "set_num_threads",
+    "show_config",
+    "testing",
+]

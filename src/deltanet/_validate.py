@@ -6,10 +6,10 @@ the rule and the value.
 
 import math
 import operator
-import os
-import sys
 
 import numpy as np
+
+from deltanet.machine import available_memory
 
 # Name -> default parameter. The order is that of the codes in core/vecmath.h and core/net.pxd.
 ACTIVATIONS = {
@@ -209,7 +209,7 @@ def room(shape, kind, what, instead):
     nbytes = math.prod(shape) * kind.itemsize
     if nbytes < WORTH_A_LOOK:
         return
-    free = available()
+    free = available_memory()
     if nbytes > free:
         product = " x ".join(str(n) for n in shape)
         raise MemoryError(
@@ -226,13 +226,17 @@ def human(nbytes):
         nbytes /= 1000
 
 
-def available():
-    """Bytes of memory that a new array may take, as the system tells; sys.maxsize if it does not."""
+def threads(value):
+    """A count of threads, at least 1."""
     try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return sys.maxsize
+        count = int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"threads must be a positive integer; got {value!r}") from None
+    if count < 1:
+        raise ValueError(f"threads must be a positive integer; got {count}")
+    return count
+
+
+def count(value):
+    """`threads` of a call: None, or a count."""
+    return None if value is None else threads(value)

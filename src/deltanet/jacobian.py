@@ -115,13 +115,15 @@ class Jacobian:
         """
         return self.deltas[k].copy()
 
-    def to_dense(self, out=None):
+    def to_dense(self, out=None, threads=None):
         """All entries as one array: N * m * P numbers, most often far more than the factors.
 
         Parameters
         ----------
         out : ndarray of the result's shape and dtype, optional
             C-contiguous, writable, sharing no memory with the factors.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -144,7 +146,13 @@ class Jacobian:
         True
         """
         out = self._result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
-        self._engine.run(self.outputs.shape[:-1], J=out, h=self.inputs, delta=self.deltas)
+        self._engine.run(
+            self.outputs.shape[:-1],
+            J=out,
+            h=self.inputs,
+            delta=self.deltas,
+            count=_validate.count(threads),
+        )
         return out
 
     def __array__(self, dtype=None, copy=None):
@@ -153,13 +161,15 @@ class Jacobian:
         dense = self.to_dense()
         return dense if dtype is None else dense.astype(dtype, copy=False)
 
-    def input_jacobian(self, out=None):
+    def input_jacobian(self, out=None, threads=None):
         """dy/dx from delta^(1), without a second pass: ``delta^(1) W^(1) diag(1 / input_scale)``.
 
         Parameters
         ----------
         out : ndarray of the result's shape and dtype, optional
             C-contiguous, writable, sharing no memory with the factors.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -186,6 +196,7 @@ class Jacobian:
             h=self.inputs,
             delta=self.deltas,
             first_weight=self._first_weight,
+            count=_validate.count(threads),
         )
         return out
 

@@ -282,12 +282,14 @@ class MLP:
 
     # Evaluation
 
-    def __call__(self, X):
+    def __call__(self, X, threads=None):
         """y, the outputs.
 
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -295,10 +297,10 @@ class MLP:
         """
         X, lead = self._samples(X)
         y = self._result(None, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X")
-        self._engine.run(lead, X=X, y=y)
+        self._engine.run(lead, X=X, y=y, count=_validate.count(threads))
         return y
 
-    def jacobian(self, X):
+    def jacobian(self, X, threads=None):
         """dy/dtheta in its factors: never N * m * P numbers.
 
         ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
@@ -306,6 +308,8 @@ class MLP:
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -337,10 +341,10 @@ class MLP:
         outputs = np.empty((*lead, m), self.dtype)
         inputs = [np.empty((*lead, n), self.dtype) for n in self._sizes[:-1]]
         deltas = [np.empty((*lead, m, n), self.dtype) for n in self._sizes[1:]]
-        self._engine.run(lead, X=X, y=outputs, h=inputs, delta=deltas)
+        self._engine.run(lead, X=X, y=outputs, h=inputs, delta=deltas, count=_validate.count(threads))
         return Jacobian(self._engine, self._sizes, outputs, inputs, deltas, self._weights[0].copy())
 
-    def jacobian_dense(self, X, out=None):
+    def jacobian_dense(self, X, out=None, threads=None):
         """dy/dtheta as one array, in one fused pass over blocks of samples.
 
         ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
@@ -350,6 +354,8 @@ class MLP:
         X : (N, n_0) or (n_0,) array_like
         out : ndarray of the result's shape and dtype, optional
             C-contiguous, writable, sharing no memory with X or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -377,10 +383,10 @@ class MLP:
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._params.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X)
-        self._engine.run(lead, X=X, J=out)
+        self._engine.run(lead, X=X, J=out, count=_validate.count(threads))
         return out
 
-    def input_jacobian(self, X, out=None):
+    def input_jacobian(self, X, out=None, threads=None):
         """dy/dx = delta^(1) W^(1) diag(1 / input_scale).
 
         Parameters
@@ -388,6 +394,8 @@ class MLP:
         X : (N, n_0) or (n_0,) array_like
         out : ndarray of the result's shape and dtype, optional
             C-contiguous, writable, sharing no memory with X or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
@@ -410,7 +418,7 @@ class MLP:
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])
         out = self._result(out, shape, "input_jacobian", "pass blocks of X", X)
-        self._engine.run(lead, X=X, Jx=out)
+        self._engine.run(lead, X=X, Jx=out, count=_validate.count(threads))
         return out
 
     def _samples(self, X):

@@ -1,8 +1,9 @@
-"""Arrays in, blocks of samples: the one door of the core (symbols: net.pxd).
+"""Arrays in, blocks of samples, threads: the one door of the core (symbols: net.pxd).
 
 A call is a Job: what is given and what is wanted, as pointers to whole arrays. It is run block by block
-of samples, small enough that h, fprime and delta of a block stay in the L2 cache. The Python side has
-checked everything; here nothing can fail but the allocation of a workspace.
+of samples, small enough that h, fprime and delta of a block stay in the L2 cache; blocks do not depend on
+the number of threads, so neither do the results. The Python side has checked everything: here nothing can
+fail but the allocation of a workspace.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -11,7 +12,12 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 
 cimport numpy as cnp
+
+import os
+
 import numpy as np
+
+from deltanet import machine, threads
 
 from deltanet.core.delta cimport chain, input_jacobian
 from deltanet.core.emit cimport emit
@@ -26,9 +32,23 @@ cnp.import_array()
 cdef enum:
     WORKSPACE = 256 * 1024     # bytes of h, fprime and delta in a block
     RESULT = 64 * 1024 * 1024  # bytes of dense rows in a block
-    TINY = 32768               # multiplications of a call that is not worth giving the GIL back for
+    SMALL = 32 * 1024          # numbers made by a call that is not worth giving the GIL back for
+    LARGE = 1024 * 1024        # numbers made by a call that is worth a second thread
 
-SIMD = ("baseline", "avx2", "avx512")[dn_simd_best()]
+# Dense results larger than this are written past the caches.
+cdef Py_ssize_t STREAM = machine.last_level_cache()
+
+
+def _simd():
+    """The vector instructions to use: the best there are, or what DELTANET_SIMD says, if it is there."""
+    names = ("baseline", "avx2", "avx512")[:dn_simd_best() + 1]
+    name = os.environ.get("DELTANET_SIMD", names[len(names) - 1])
+    if name not in names:
+        raise ImportError(f"DELTANET_SIMD must be one of {', '.join(names)} here; got {name!r}")
+    return name, names.index(name)
+
+
+SIMD, _SIMD_LEVEL = _simd()
 
 
 cdef struct Job:
@@ -42,6 +62,7 @@ cdef struct Job:
     void** h           # one array of all samples a layer; NULL: kept in the workspace only
     void** delta
     bint chained       # whether any delta is wanted
+    bint stream        # whether J is written past the caches
 
 
 cdef class Workspace:
@@ -68,6 +89,7 @@ cdef class Engine:
     cdef bint is_double
     cdef Py_ssize_t itemsize
     cdef Py_ssize_t sample       # bytes of one sample in the workspace
+    cdef Py_ssize_t most         # samples that a workspace holds
     cdef object theta, affine, tables
     cdef list idle               # workspaces not in use: one for each thread that ever ran at once
 
@@ -88,8 +110,9 @@ cdef class Engine:
         self.net.coupled = codes[len(codes) - 1] >= SOFTMAX
         self.net.scaled_input = scaled_input
         self.net.scaled_output = scaled_output
-        self.net.simd = dn_simd_best()
+        self.net.simd = _SIMD_LEVEL
         self.sample = self.itemsize * (sum(sizes) + (1 + sizes[len(sizes) - 1]) * sum(sizes[1:]))
+        self.most = max(1, WORKSPACE // self.sample)
         self.idle = []
 
     def reads(self, X):
@@ -108,41 +131,80 @@ cdef class Engine:
         )
 
     def run(self, tuple lead, X=None, y=None, J=None, Jx=None, h=None, delta=None,
-            first_weight=None):
+            first_weight=None, count=None):
         """Evaluate what is given an array: outputs, dense rows, input Jacobian, the factors.
 
         lead is (N,), or () for a single sample; h holds h[0 .. L-1] and delta holds delta[1 .. L], as
         the Jacobian stores them. Without X they are the input, and J or Jx are made from them; Jx with
-        the W^(1) they were made with.
+        the W^(1) they were made with. `count` is of threads.
         """
-        cdef Py_ssize_t N = lead[0] if lead else 1
-        cdef Workspace work
-        cdef Job job = Job(N, data(self.theta if first_weight is None else first_weight), data(self.affine), data(X), data(y), data(J), data(Jx),
-                           NULL, NULL, not (J is None and Jx is None and delta is None))
-        cdef Py_ssize_t L = self.net.L, B = self.block(J is not None), k, start
-        work = self.idle.pop() if self.idle else Workspace(5 * (L + 1), self.block(False) * self.sample)
-        job.h = work.layers + 3 * (L + 1)
-        job.delta = job.h + L + 1
-        for k in range(L + 1):
-            job.h[k] = data(h[k]) if h is not None and k < L else NULL
+        cdef Call call
+        cdef Workspace work = self.acquire()
+        cdef Py_ssize_t N = lead[0] if lead else 1, L1 = self.net.L + 1, k, B, numbers
+        cdef Job job = Job(N, data(self.theta if first_weight is None else first_weight),
+                           data(self.affine), data(X), data(y), data(J), data(Jx), NULL, NULL,
+                           not (J is None and Jx is None and delta is None), False)
+        job.h = work.layers + 3 * L1
+        job.delta = job.h + L1
+        for k in range(L1):
+            job.h[k] = data(h[k]) if h is not None and k < L1 - 1 else NULL
             job.delta[k] = data(delta[k - 1]) if delta is not None and k > 0 else NULL
+        numbers = N * self.net.P * (self.net.n[self.net.L] if job.chained else 1)
+        B = self.block(N, numbers, J is not None)
+        job.stream = J is not None and numbers * self.itemsize > STREAM
         try:
-            if 0 < N * self.net.P * self.net.n[L] <= TINY:
-                self.evaluate(&job, work, 0, N)
-                return
-            for start in range(0, N, B):
-                with nogil:
-                    self.evaluate(&job, work, start, min(B, N - start))
-                PyErr_CheckSignals()
+            if N <= B:
+                self.alone(&job, work, numbers)
+            else:
+                call = Call(self, N, B, (work, X, y, J, Jx, h, delta, first_weight))
+                call.job = job
+                threads.spread(call, self.threads(count, numbers, call.blocks))
         finally:
             self.idle.append(work)
 
-    cdef Py_ssize_t block(self, bint dense):
-        """Samples in a block. It depends on the network and on what is asked for alone."""
-        cdef Py_ssize_t B = WORKSPACE // self.sample
+    def loop(self, X, J, Py_ssize_t repeats):
+        """Evaluate one sample's dense rows `repeats` times: the cost of the kernels alone."""
+        cdef Workspace work = self.acquire()
+        cdef Job job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL,
+                           work.layers + 3 * (self.net.L + 1), NULL, True, False)
+        cdef Py_ssize_t i
+        job.delta = job.h + self.net.L + 1
+        for i in range(2 * (self.net.L + 1)):
+            job.h[i] = NULL
+        with nogil:
+            for i in range(repeats):
+                self.evaluate(&job, work, 0, 1)
+        self.idle.append(work)
+
+    cdef void alone(self, const Job* job, Workspace work, Py_ssize_t numbers) noexcept:
+        """One block: this thread, with BLAS's own."""
+        if job.N == 0:
+            return
+        if numbers <= SMALL:
+            self.evaluate(job, work, 0, job.N)
+        else:
+            with nogil:
+                self.evaluate(job, work, 0, job.N)
+
+    def threads(self, count, Py_ssize_t numbers, Py_ssize_t blocks):
+        """How many threads to use: what was asked for, or all where the work is large enough to pay."""
+        if count is None:
+            count = threads.get_num_threads() if numbers >= LARGE else 1
+        return min(count, blocks)
+
+    cdef Py_ssize_t block(self, Py_ssize_t N, Py_ssize_t numbers, bint dense):
+        """Samples in a block: a function of the network, of N and of what is asked for alone."""
+        cdef Py_ssize_t B = self.most
+        if numbers >= LARGE:  # some blocks for every thread
+            B = min(B, max(4, -(-N // 16)))
         if dense:
             B = min(B, RESULT // (self.itemsize * self.net.P * self.net.n[self.net.L]))
         return max(1, B)
+
+    cdef Workspace acquire(self):
+        if self.idle:
+            return self.idle.pop()
+        return Workspace(5 * (self.net.L + 1), self.most * self.sample)
 
     cdef void evaluate(self, const Job* job, Workspace work, Py_ssize_t start,
                        Py_ssize_t B) noexcept nogil:
@@ -150,6 +212,36 @@ cdef class Engine:
             evaluate[double](&self.net, job, work.layers, <double*> work.numbers, start, B)
         else:
             evaluate[float](&self.net, job, work.layers, <float*> work.numbers, start, B)
+
+
+cdef class Call:
+    """A Job on its way through the threads: each takes the next block until none is left."""
+
+    cdef Job job
+    cdef Engine engine
+    cdef Py_ssize_t B
+    cdef readonly Py_ssize_t blocks
+    cdef object starts, arrays   # what is left; what the Job points into
+
+    def __init__(self, engine, N, B, arrays):
+        self.engine, self.B, self.arrays = engine, B, arrays
+        self.starts = iter(range(0, N, B))
+        self.blocks = -(-N // B)
+
+    def work(self):
+        cdef Workspace work = self.engine.acquire()
+        cdef Py_ssize_t start
+        try:
+            for start in self.starts:
+                with nogil:
+                    self.engine.evaluate(&self.job, work, start, min(self.B, self.job.N - start))
+                PyErr_CheckSignals()
+        finally:
+            self.engine.idle.append(work)
+
+    def stop(self):
+        for _ in self.starts:
+            pass
 
 
 cdef inline void* data(array) noexcept:
@@ -185,7 +277,7 @@ cdef void evaluate(const Net* net, const Job* job, void** layers, floating* numb
         if job.chained:
             chain(delta, fprime, <floating*> job.theta, <floating*> job.affine, net, B)
     if job.J != NULL:
-        emit(<floating*> job.J + start * m * net.P, h, delta, net, B)
+        emit(<floating*> job.J + start * m * net.P, h, delta, net, B, job.stream)
     if job.Jx != NULL:
         input_jacobian(<floating*> job.Jx + start * m * net.n[0], delta[1], <floating*> job.theta,
                        <floating*> job.affine, net, B)

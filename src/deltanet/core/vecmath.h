@@ -104,42 +104,41 @@ DN_INLINE dn_dd dn_mul_dd(int fused, dn_dd a, dn_dd b)
     return r;
 }
 
-#define DN_TERM(x, c) p = dn_fma(fused, p, x, c); /* Horner */
+/* A polynomial p(x) of odd degree is x odd(x^2) + even(x^2): two Horner chains, which run side by side */
+#define DN_TERMS(x2, c_odd, c_even) odd = dn_fma(fused, odd, x2, c_odd), even = dn_fma(fused, even, x2, c_even);
+#define DN_POLYNOMIAL(x) dn_fma(fused, odd, x, even)
 
 /* ---- exp and log --------------------------------------------------------------------------------------------- */
 
-/* exp(x) = scale (1 + q) tail, for -797 <= x <= 700 and |x.lo| < 2^-16:
- * x = n ln 2 + r, q = expm1(r) = r + r^2 E(r), scale tail = 2^n, tail = 1 unless 2^n is tiny.
- * Whatever multiplies exp(x) does so before tail does, and only that last product may round to a denormal. A sum
- * 1 + exp(x) may leave tail out: scale is tiny enough. */
-typedef struct { double q, scale, tail; } dn_exponential;
+/* exp(x) = e tail and expm1(x) = m, for -797 <= x <= 700 and |x.lo| < 2^-16:
+ * x = n ln 2 + r, q = expm1(r) = r + r^2 E(r), e = scale (1 + q), scale tail = 2^n, tail = 1 unless 2^n is tiny.
+ * Whatever else multiplies e does so before tail does: then only that last product may round to a denormal. A sum
+ * 1 + e needs no tail: either way it is 1 where tail is not. */
+typedef struct { double e, m, tail, q, scale; } dn_exponential;
 
 DN_INLINE dn_exponential dn_exp(int fused, dn_dd x)
 {
     const double round = 0x1.8p52, ln2_hi = 0x1.62e42fefa4p-1, ln2_lo = -0x1.8432a1b0e2634p-43;
     double n = dn_fma(fused, x.hi, 0x1.71547652b82fep+0, round) - round;
     double r = dn_fma(fused, -n, ln2_hi, x.hi) + dn_fma(fused, -n, ln2_lo, x.lo);
-    double p = 0x1.1f955baafa387p-29;
-    DN_TERM(r, 0x1.af5ec8ae51b7cp-26) DN_TERM(r, 0x1.27e4c5a791105p-22) DN_TERM(r, 0x1.71ddf850b4984p-19)
-    DN_TERM(r, 0x1.a01a01b0b2bf5p-16) DN_TERM(r, 0x1.a01a01afe5175p-13) DN_TERM(r, 0x1.6c16c16c14464p-10)
-    DN_TERM(r, 0x1.111111110f6b2p-7) DN_TERM(r, 0x1.555555555555ap-5) DN_TERM(r, 0x1.5555555555559p-3)
-    DN_TERM(r, 0x1.p-1)
-    {
-        int tiny = n < -900;
-        dn_exponential e = {dn_fma(fused, r * r, p, r), dn_pow2(tiny ? n + 256 : n), tiny ? 0x1p-256 : 1};
-        return e;
-    }
+    double r2 = r * r, odd = 0x1.af76a4e09803fp-26, even = 0x1.28a2a6a7a9241p-22;
+    DN_TERMS(r2, 0x1.71ddea0cfe7a6p-19, 0x1.a019a69079ec5p-16) DN_TERMS(r2, 0x1.a01a01b5d32e6p-13, 0x1.6c16c17f3136fp-10)
+    DN_TERMS(r2, 0x1.111111110e6e9p-7, 0x1.555555555211dp-5) DN_TERMS(r2, 0x1.555555555555cp-3, 0x1.0000000000005p-1)
+    int tiny = n < -900;
+    double q = dn_fma(fused, r2, DN_POLYNOMIAL(r), r), scale = dn_pow2(tiny ? n + 256 : n);
+    dn_exponential result = {dn_fma(fused, scale, q, scale), dn_fma(fused, scale, q, scale - 1),
+                             tiny ? 0x1p-256 : 1, q, scale};
+    return result;
 }
 
 /* log(1 + e), 0 <= e <= 1: = t + t y L(y), t = e / (1 + e/2), y = t^2 */
 DN_INLINE double dn_log1p(int fused, double e)
 {
-    double t = e / dn_fma(fused, 0.5, e, 1), y = t * t, p = 0x1.50db099486e8ep-26;
-    DN_TERM(y, 0x1.1efdc1ffea47bp-25) DN_TERM(y, 0x1.c14c2f5411eb9p-23) DN_TERM(y, 0x1.dfe82b330d259p-21)
-    DN_TERM(y, 0x1.112301194c044p-18) DN_TERM(y, 0x1.3b12da2a88c86p-16) DN_TERM(y, 0x1.745d1dd5fd7d8p-14)
-    DN_TERM(y, 0x1.c71c71a706cedp-12) DN_TERM(y, 0x1.24924924bf979p-9) DN_TERM(y, 0x1.99999999995a6p-7)
-    DN_TERM(y, 0x1.5555555555556p-4)
-    return dn_fma(fused, t * y, p, t);
+    double t = e / dn_fma(fused, 0.5, e, 1), y = t * t, y2 = y * y;
+    double odd = 0x1.5c2b5da69b77bp-24, even = 0x1.560981d3b1113p-23;
+    DN_TERMS(y2, 0x1.efc2b3fcaeb05p-21, 0x1.10693ddd54b57p-18) DN_TERMS(y2, 0x1.3b1dbc127d4d1p-16, 0x1.745cb5a3996c2p-14)
+    DN_TERMS(y2, 0x1.c71c740ee32afp-12, 0x1.24924920ad390p-9) DN_TERMS(y2, 0x1.99999999a022bp-7, 0x1.5555555555537p-4)
+    return dn_fma(fused, t * y, DN_POLYNOMIAL(y), t);
 }
 
 /* ---- the activations: v -> f(v), f'(v); alpha is the parameter of those that have one -------------------------- */
@@ -171,19 +170,17 @@ DN_ACTIVATION(gaussian)
 {
     double a = dn_min(fabs(v), 28.2);
     dn_exponential x = dn_exp(fused, dn_mul(fused, a, -a));
-    double e = dn_fma(fused, x.scale, x.q, x.scale);
-    DN_RETURN(e * x.tail, copysign(2 * a, -v) * e * x.tail);
+    DN_RETURN(x.e * x.tail, copysign(2 * a, -v) * x.e * x.tail);
 }
 
-/* (1 + e)^2, to one rounding: half as far off as the square of a rounded sum. 0 <= e <= 1 */
-DN_INLINE double dn_square1p(int fused, double e) { return dn_fma(fused, e, 2 + e, 1); }
+/* (1 + e)^2, nearer than the square of the rounded 1 + e. 0 <= e <= 1 */
+DN_INLINE double dn_square1p(int fused, double e) { return 1 + dn_fma(fused, e, e, 2 * e); }
 
 /* c |tanh u| = -c expm1(x) / (1 + e), c_slope sech^2 u / 4 = c_slope e / (1 + e)^2, for x = -2|u| and e = exp(x) */
 DN_INLINE dn_pair dn_tanh_sech2(int fused, dn_dd x, double c, double c_slope)
 {
     dn_exponential z = dn_exp(fused, x);
-    double e = dn_fma(fused, z.scale, z.q, z.scale), m = dn_fma(fused, z.scale, z.q, z.scale - 1);
-    DN_RETURN(-c * m / (1 + e), c_slope * e / dn_square1p(fused, e) * z.tail);
+    DN_RETURN(-c * z.m / (1 + z.e), c_slope * z.e / dn_square1p(fused, z.e) * z.tail);
 }
 
 /* tanh v, sech^2 v */
@@ -207,8 +204,7 @@ DN_ACTIVATION(lecun_tanh)
 DN_INLINE dn_pair dn_exponential_linear(int fused, double v, double c, double c_neg)
 {
     dn_exponential x = dn_exp(fused, dn_exact(-dn_min(-dn_min(v, 0), 797)));
-    double e = dn_fma(fused, x.scale, x.q, x.scale), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
-    double f = c_neg * m, slope = c_neg * e * x.tail;
+    double f = c_neg * x.m, slope = c_neg * x.e * x.tail;
     DN_RETURN(v > 0 ? c * v : f, v > 0 ? c : slope);
 }
 
@@ -222,33 +218,32 @@ DN_ACTIVATION(selu) { return dn_exponential_linear(fused, v, 0x1.0cfabd6a91132p+
 DN_ACTIVATION(sigmoid)
 {
     dn_exponential x = dn_exp(fused, dn_exact(-dn_min(fabs(v), 797)));
-    double e = dn_fma(fused, x.scale, x.q, x.scale);
-    DN_RETURN((v < 0 ? e : 1) / (1 + e) * (v < 0 ? x.tail : 1), e / dn_square1p(fused, e) * x.tail);
+    double tail = v < 0 ? x.tail : 1;
+    DN_RETURN((v < 0 ? x.e : 1) / (1 + x.e) * tail, x.e / dn_square1p(fused, x.e) * x.tail);
 }
 
 /* log(1 + exp(alpha v)) / alpha = max(v, 0) + log1p(e) / alpha, e = exp(-alpha |v|); 1 / (1 + exp(-alpha v)) */
 DN_ACTIVATION(softplus)
 {
     dn_exponential x = dn_exp(fused, dn_mul(fused, dn_min(fabs(v), dn_min(797 / alpha, 0x1p1000)), -alpha));
-    double e = dn_fma(fused, x.scale, x.q, x.scale) * x.tail, top = v < 0 ? e : 1;
-    DN_RETURN((v < 0 ? 0 : v) + dn_log1p(fused, e) / alpha, top / (1 + e));
+    double tail = v < 0 ? x.tail : 1;
+    DN_RETURN((v < 0 ? 0 : v) + dn_log1p(fused, x.e) / alpha * x.tail, (v < 0 ? x.e : 1) / (1 + x.e) * tail);
 }
 
 /* v s(w(v)), s + v w'(v) s(w) s(-w), where s is the sigmoid and w an odd function. With z = -|v|, e = exp(w(z)):
  *   v < 0:  v e / (1 + e),  e g(z) / (1 + e)^2,  g(z) = 1 + e + z w'(z)
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
- * g has a root r, so the caller gives D = w(z) - w(r), k = z w'(z) - r w'(r) and c = exp(w(r)): then e = c exp(D), and
- * g = c expm1(D) + k, both of one sign. For v > 0 it gives r = 0. */
+ * g has a root r. The caller gives c = exp(w(r)), D = w(z) - w(r) and j = z w'(z) - r w'(r) - D: then e = c exp(D) and
+ * g = c expm1(D) + j + D, whose terms have one sign. For v > 0 it gives them with r = 0. */
 DN_INLINE dn_pair dn_gated(int fused, double v, double z, dn_dd D, double j, dn_dd c)
 {
     dn_exponential x = dn_exp(fused, D);
-    double e = x.scale * (c.hi + dn_fma(fused, c.hi, x.q, c.lo)), m = dn_fma(fused, x.scale, x.q, x.scale - 1);
-    double low = z * e, tail = v < 0 ? x.tail : 1;
-    double g_low = e * (D.hi + dn_fma(fused, c.hi, m, j)), g_high = dn_fma(fused, e, (1 - D.hi) - j, 1);
-    DN_RETURN((v < 0 ? low : v) / (1 + e) * tail, (v < 0 ? g_low : g_high) / dn_square1p(fused, e) * tail);
+    double e = x.scale * (c.hi + dn_fma(fused, c.hi, x.q, c.lo)), tail = v < 0 ? x.tail : 1, low = z * e;
+    double slope_low = e * (D.hi + dn_fma(fused, c.hi, x.m, j)), slope_high = dn_fma(fused, e, (1 - D.hi) - j, 1);
+    DN_RETURN((v < 0 ? low : v) / (1 + e) * tail, (v < 0 ? slope_low : slope_high) / dn_square1p(fused, e) * tail);
 }
 
-/* v s(v): w = z, k = D = z - r */
+/* v s(v): w(z) = z, D = z - r, j = 0 but for the rounding of D */
 DN_ACTIVATION(silu)
 {
     double z = -dn_min(fabs(v), 795);
@@ -259,56 +254,54 @@ DN_ACTIVATION(silu)
     return dn_gated(fused, v, z, D, D.lo, c);
 }
 
-/* v (1 + tanh(w/2)) / 2 = v s(w), w = a z + b z^3:
- * D = (z - r) (a + b r^2 + b z (z + r)), k = (z - r) (a + 3 b r^2 + 3 b z (z + r)) */
+/* v (1 + tanh(w/2)) / 2 = v s(w), w(z) = a z + b z^3. With y = z (z + r):
+ * D = (z - r) (a + b r^2 + b y), j = (z - r) (2 b r^2 + 2 b y) */
 DN_ACTIVATION(gelu_tanh)
 {
     double z = -dn_min(fabs(v), 22);
     dn_dd r = {v < 0 ? -0x1.81429f9e97e4dp-1 : 0, v < 0 ? 0x1.4f523ed77dbdcp-55 : 0};
     dn_dd c = {v < 0 ? 0x1.2af64e9c485eep-2 : 1, v < 0 ? -0x1.3ca470b477afcp-57 : 0};
-    dn_dd w1 = {v < 0 ? 0x1.a2dc0b014e208p+0 : 0x1.9884533d43651p+0,
-                v < 0 ? -0x1.2af8a15dd1a6dp-55 : -0x1.cbc0d30ebfd15p-54};
-    double br2 = v < 0 ? 0x1.4af6f881576eap-4 : 0;
-    dn_dd b = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c70p-61}, d = dn_add(z, -r.hi), sum = dn_add(z, r.hi), y, w, D;
+    dn_dd a_br2 = {v < 0 ? 0x1.a2dc0b014e208p+0 : 0x1.9884533d43651p+0,
+                   v < 0 ? -0x1.2af8a15dd1a6dp-55 : -0x1.cbc0d30ebfd15p-54};
+    dn_dd b = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c7p-61};
+    dn_dd d = dn_add(z, -r.hi), sum = dn_add(z, r.hi), y = dn_mul(fused, z, sum.hi), by, factor, D;
+    double two_br2 = v < 0 ? 0x1.4af6f881576eap-4 : 0, j;
     d.lo -= r.lo;
-    sum.lo += r.lo;
-    y = dn_mul(fused, z, sum.hi);
-    y.lo = dn_fma(fused, z, sum.lo, y.lo);
-    D = dn_mul_dd(fused, b, y);
-    w = dn_add(w1.hi, D.hi);
-    w.lo += w1.lo + D.lo;
-    D = dn_mul_dd(fused, d, w);
-    return dn_gated(fused, v, z, D, dn_fma(fused, d.hi + d.lo, dn_fma(fused, 2 * b.hi, y.hi, br2), D.lo), c);
+    y.lo = dn_fma(fused, z, sum.lo + r.lo, y.lo);
+    by = dn_mul_dd(fused, b, y);
+    factor = dn_add(a_br2.hi, by.hi);
+    factor.lo += a_br2.lo + by.lo;
+    D = dn_mul_dd(fused, d, factor);
+    j = dn_fma(fused, d.hi + d.lo, dn_fma(fused, 2 * b.hi, y.hi, two_br2), D.lo);
+    return dn_gated(fused, v, z, D, j, c);
 }
 
 /* v Phi(v), Phi(v) + v phi(v), where phi is the normal density and Phi its distribution. With z = |v|, the Mills ratio
  * R(z) = Phi(-z) / phi(z) and G(z) = R(z) - z:
  *   v < 0:  v phi R,        phi G
  *   v > 0:  v (1 - phi R),  1 - phi G
- * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 3), d = z - z0 and t = d i,
+ * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 2), d = z - z0 and t = d i,
  *   c R(z) = (N0 + t P(t)) i,  c G(z) = d ((P(t) i - c z0) i - c), where P < 0: the terms of the latter do not cancel. */
 DN_ACTIVATION(gelu)
 {
-    double z = dn_min(fabs(v), 39.9), i = 1 / (z + 3), d = (z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56;
-    double t = z < 2 ? d * i : dn_fma(fused, -0x1.e03ab465fc02dp+1, i, 1), p = -0x1.e6760321032dfp-13, R, G;
+    double z = dn_min(fabs(v), 39.9), i = 1 / (z + 2), d = (z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56;
+    double t = d * i, t2 = t * t, odd = 0x1.101ac59143a85p-11, even = -0x1.cc3ba633566b2p-9, p, R, G;
     dn_exponential x = dn_exp(fused, dn_mul(fused, z, -0.5 * z));
     double tail = v < 0 ? x.tail : 1;
-    DN_TERM(t, 0x1.a3f5beb0695efp-10) DN_TERM(t, -0x1.30c1905bc7bb9p-8) DN_TERM(t, 0x1.e33adcf56fe6fp-8)
-    DN_TERM(t, -0x1.cc7c9beed1a36p-8) DN_TERM(t, 0x1.0abf8d1d7021bp-8) DN_TERM(t, -0x1.e49bdaf64cdadp-11)
-    DN_TERM(t, -0x1.e873b7103e115p-12) DN_TERM(t, 0x1.56482c108cdaep-16) DN_TERM(t, -0x1.4c796ad307609p-12)
-    DN_TERM(t, 0x1.3f8780da8daf9p-12) DN_TERM(t, 0x1.4bb9a2d945005p-10) DN_TERM(t, 0x1.6625e2a603671p-10)
-    DN_TERM(t, -0x1.3e4859b9e21adp-10) DN_TERM(t, -0x1.8c2ff7c9bbd29p-8) DN_TERM(t, -0x1.74c02b613dccep-8)
-    DN_TERM(t, 0x1.71f799b58661bp-7) DN_TERM(t, 0x1.14b0b6c22a4ccp-5) DN_TERM(t, -0x1.4bdd1a3809a3cp-8)
-    DN_TERM(t, -0x1.196b842ed9010p-3) DN_TERM(t, -0x1.4458ff9b7548dp-6) DN_TERM(t, 0x1.6f8f6dfaea409p-1)
-    DN_TERM(t, -0x1.510134bf6cf6ep+0)
-    R = dn_fma(fused, t, p, 0x1.200fe72e6d34cp+0) * i;
+    DN_TERMS(t2, 0x1.417e4b5c6e4b8p-7, -0x1.cd93e8176602fp-7) DN_TERMS(t2, 0x1.392325babe2f6p-7, 0x1.08072143c5d64p-11)
+    DN_TERMS(t2, -0x1.7ee5745300b99p-8, 0x1.c4493931654a4p-9) DN_TERMS(t2, 0x1.91599b8073a4fp-12, -0x1.303e41a36b8d7p-10)
+    DN_TERMS(t2, 0x1.b389aa8b10224p-12, 0x1.f7d9b3c95a690p-13) DN_TERMS(t2, -0x1.797e0eeb7ec11p-14, -0x1.5c2fac1622b49p-13)
+    DN_TERMS(t2, -0x1.8430afefd1bdfp-12, -0x1.ffa73f5c64237p-12) DN_TERMS(t2, -0x1.8cbf853d97a65p-13, 0x1.88db41999a517p-11)
+    DN_TERMS(t2, 0x1.1391aabf72840p-9, 0x1.5a602e4d8624cp-9) DN_TERMS(t2, 0x1.796e80da4f92ap-14, -0x1.cf9be93ddf739p-8)
+    DN_TERMS(t2, -0x1.df75b227ca545p-7, -0x1.c133e43ee10cep-8) DN_TERMS(t2, 0x1.26d82587a842dp-5, 0x1.5e0ff2fbf33a2p-4)
+    DN_TERMS(t2, -0x1.23d6cee5541e8p-5, -0x1.f3ed1ef3c41abp-2)
+    p = DN_POLYNOMIAL(t);
+    R = dn_fma(fused, t, p, 0x1.a690814b3c5fbp-1) * i;
     G = d * dn_fma(fused, dn_fma(fused, p, i, -0x1.331e9a233c13ap-2), i, -0x1.9884533d43651p-2);
     R = x.scale * dn_fma(fused, R, x.q, R);
     G = x.scale * dn_fma(fused, G, x.q, G);
-    {
-        double low = -z * R, high = v * (1 - R), slope_high = 1 - G;
-        DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? G : slope_high) * tail);
-    }
+    double low = -z * R, high = v * (1 - R), slope_high = 1 - G;
+    DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? G : slope_high) * tail);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,120 @@
+"""One level of parallelism at a time: a pool of threads over blocks of samples, BLAS held to one.
+
+The calling thread takes part; the pool holds the others. It is started when it is first used, forgotten
+in a forked child, and its idle threads end with the interpreter.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from threadpoolctl import ThreadpoolController
+
+from deltanet import _validate, machine
+
+_number = _validate.threads(os.environ.get("DELTANET_NUM_THREADS") or machine.cores())
+
+
+def set_num_threads(threads):
+    """Set how many threads a call may use where its `threads=` says nothing.
+
+    At the start it is the environment variable DELTANET_NUM_THREADS, or else the count of cores.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1. No result depends on it, to the last bit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where it is not a positive integer.
+
+    Examples
+    --------
+    >>> import deltanet as dn
+    >>> before = dn.get_num_threads()
+    >>> dn.set_num_threads(1)
+    >>> dn.get_num_threads()
+    1
+    >>> dn.set_num_threads(before)
+    """
+    global _number
+    _number = _validate.threads(threads)
+
+
+def get_num_threads():
+    """How many threads a call may use where its `threads=` says nothing."""
+    return _number
+
+
+class _Blas:
+    """BLAS at one thread while any call needs that; then as the first of them found it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.users = 0
+        self.controller = self.limit = None
+
+    def __enter__(self):
+        with self.lock:
+            if self.users == 0:
+                self.controller = self.controller or ThreadpoolController()
+                self.limit = self.controller.limit(limits=1, user_api="blas")
+            self.users += 1
+
+    def __exit__(self, *exception):
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.limit.restore_original_limits()
+
+
+class _Pool:
+    """The threads beside the calling one."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.size, self.executor = 0, None
+
+    def submit(self, work, count):
+        """Futures of `work` on up to `count` threads; fewer when the interpreter is shutting down."""
+        with self.lock:
+            if count > self.size:
+                if self.executor:
+                    self.executor.shutdown(wait=False)
+                self.size = count
+                self.executor = ThreadPoolExecutor(count, thread_name_prefix="deltanet")
+            try:
+                return [self.executor.submit(work) for _ in range(count)]
+            except RuntimeError:
+                return []
+
+
+def _start():
+    global _blas, _pool
+    _blas, _pool = _Blas(), _Pool()
+
+
+_start()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start)
+
+
+def spread(call, threads):
+    """`call.work()` in this thread and in threads - 1 others; all have ended when this returns.
+
+    `work` takes blocks until none is left, so that a thread which never gets its turn is not missed;
+    `call.stop()` leaves none.
+    """
+    with _blas:
+        futures = _pool.submit(call.work, threads - 1) if threads > 1 else []
+        try:
+            call.work()
+            for future in futures:
+                if not future.cancel():
+                    future.result()
+        except BaseException:
+            call.stop()
+            wait([future for future in futures if not future.cancel()])
+            raise

@@ -1,0 +1,123 @@
+"""The package as a user meets it: metadata, imports, every command and example of the README."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from inspect import ismodule
+from pathlib import Path
+
+import pytest
+
+import deltanet as dn
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """The README's fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Every command of the README's shell blocks, without the part that installs."""
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part.strip() for line in lines for part in re.split(r"&&|\s#\s.*", line)]
+    return [part for part in parts if part and not part.startswith(("#", "pip ", "git ", "cd "))]
+
+
+def run(args, cwd, **kwargs):
+    """Run to the end; what was printed is the message of a failure."""
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        args, cwd=cwd, env=os.environ | {"PATH": scripts}, capture_output=True, text=True, **kwargs
+    )
+    assert done.returncode == 0, f"{args}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A scratch folder in which the README's relative paths hold."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    return tmp_path
+
+
+def test_version_is_one_everywhere():
+    version = importlib.metadata.version("deltanet")
+    assert dn.__version__ == version
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == version
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_public_names():
+    """What is bound in the package and is no module of it is public, and listed."""
+    bound = {name for name in vars(dn) if name[0] != "_" and not ismodule(getattr(dn, name))}
+    assert bound | {"testing", "__version__"} == set(dn.__all__)
+    assert len(dn.__all__) == len(set(dn.__all__))
+
+
+def test_types_are_declared():
+    assert files("deltanet").joinpath("py.typed").is_file()
+
+
+def test_run_time_requirements():
+    lines = importlib.metadata.requires("deltanet")
+    always = {re.match(r"[\w-]+", line)[0] for line in lines if "extra ==" not in line}
+    assert always <= {"numpy", "scipy", "threadpoolctl"}
+    extras = set(importlib.metadata.metadata("deltanet").get_all("Provides-Extra"))
+    assert {"cli", "onnx", "safetensors", "test", "bench", "all"} <= extras
+
+
+def test_import_needs_only_numpy_and_scipy(tmp_path):
+    """A module outside the standard library that was not there at start-up comes with deltanet."""
+    code = """
+import sys
+start = set(sys.modules)
+import deltanet
+known = sys.stdlib_module_names | {"numpy", "scipy", "threadpoolctl", "deltanet"}
+roots = {name.partition(".")[0] for name in set(sys.modules) - start}
+# cython_runtime, _cython_3_1_2 and their like are the compiled modules' own, and no import
+print(*sorted(root for root in roots - known if "cython" not in root))
+"""
+    assert run([sys.executable, "-c", code], cwd=tmp_path).split() == []
+
+
+def test_no_generated_file_is_tracked():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: .ci/run looks through the sdist instead")
+    tracked = run(["git", "ls-files"], cwd=ROOT).split("\n")
+    assert "pyproject.toml" in tracked
+    assert not [name for name in tracked if re.search(r"\.(c|cpp|o|so|pyd|dll|pyc|whl)$", name)]
+
+
+def test_readme_opens_with_two_commands():
+    first, second = blocks("sh")[:2]
+    assert README.index(first) < README.index(second) < 2000
+    for block in (first, second):
+        assert len(block.strip().splitlines()) == 1
+        extras = set(re.search(r'pip install .*"\.\[(.+?)\]"', block)[1].split(","))
+        assert extras <= set(importlib.metadata.metadata("deltanet").get_all("Provides-Extra"))
+    assert "deltanet jacobian examples/pendulum/" in first
+    assert second.strip().endswith("pytest")
+
+
+@pytest.mark.parametrize("command", commands())
+def test_readme_command(command, folder):
+    if command.startswith("pytest"):
+        pytest.skip("this is the command that .ci/run takes from the README and runs")
+    if "deltanet" in command:
+        pytest.importorskip("typer", reason="the command line needs the extra 'cli'")
+    if command.startswith(("bash ", "python bench/", "ruff ", "cython-lint ")):
+        pytest.skip("a developer's command, not the installed package's")
+    run(command, cwd=folder, shell=True)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_readme_example(code, folder):
+    run([sys.executable, "-W", "error", "-c", code], cwd=folder)
