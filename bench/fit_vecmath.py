@@ -42,8 +42,8 @@ def show_poly(name, var, f, weight, a, b, degree):
           f"error 2^{mp.nstr(mp.log(bound, 2), 4)} */")
     print(f"    odd = {c_hex(c[-1])}, even = {c_hex(c[-2])};")
     terms = [f"DN_TERMS({var}2, {c_hex(c[j])}, {c_hex(c[j - 1])})" for j in range(degree - 2, 0, -2)]
-    for i in range(0, len(terms), 2):
-        print("    " + " ".join(terms[i:i + 2]))
+    for term in terms:
+        print("    " + term)
 
 
 def show(name, x, head_bits=None):
@@ -96,7 +96,8 @@ show("gelu z0", z0)
 show("gelu N0", N(z0))
 show("gelu c", 1 / mp.sqrt(2 * mp.pi))
 show("gelu c z0", z0 / mp.sqrt(2 * mp.pi))
-show_poly("P(t)", "t", P, lambda t: max(abs(t) / N(z_of(t)), mp.sqrt(2 * mp.pi) / (z_of(t) + K) ** 2), t_of(0), t_of(40), 27)
+show_poly("P(t)", "t", P,
+          lambda t: max(abs(t) / N(z_of(t)), mp.sqrt(2 * mp.pi) / (z_of(t) + K) ** 2), t_of(0), t_of(40), 27)
 
 show("4/3", mp.mpf(4) / 3)
 show("1.7159", mp.mpf("1.7159"))

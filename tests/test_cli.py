@@ -157,6 +157,19 @@ def test_keeps_the_dtype_and_many_blocks_agree(run, monkeypatch):
     np.testing.assert_allclose(J, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_threads_do_not_change_the_result(run):
+    for threads in (1, 2):
+        for out in ("dense.npy", "dense.npz", "factors.npz"):
+            form = out.partition(".")[0]
+            line = f"jacobian net.npz X.npy -o {threads}{out} --form {form} --threads {threads}"
+            assert run(line)[0] == 0
+    assert Path("1dense.npy").read_bytes() == Path("2dense.npy").read_bytes()
+    for out in ("dense.npz", "factors.npz"):
+        with np.load(f"1{out}") as one, np.load(f"2{out}") as two:
+            for name in one:
+                np.testing.assert_array_equal(one[name], two[name])
+
+
 def test_passes_the_activation_on(run):
     save_file = pytest.importorskip("safetensors.numpy").save_file
     net = dn.load("net.npz")
@@ -290,6 +303,8 @@ COMMANDS = {  # arguments, words of the message
     "jacobian net.npz X.npy -o J.npy --wrt weights": "weights",
     "jacobian net.npz X.npy -o J.npy --form sparse": "sparse",
     "jacobian net.npz X.npy -o J.npy --no-such": "--no-such",
+    "jacobian net.npz X.npy -o J.npy --threads 0": "threads",
+    "jacobian net.npz X.npy -o J.npz --threads 1.5": "--threads",
     "jacobian net.npz X.npy -o J.npy --form factors": ".npz",
     "jacobian net.npz X.npy -o J.npz --form factors --wrt inputs": "--wrt inputs",
     "jacobian net.npz X.npy -o J.txt": "J.txt",
@@ -414,7 +429,7 @@ def test_check_fails_with_status_1(run):
     ("line", "words"),
     [
         ("--help", ["jacobian", "info", "check"]),
-        ("jacobian --help", ["MODEL", "INPUTS", "--out", "--wrt", "--form", "--activation"]),
+        ("jacobian --help", ["MODEL", "INPUTS", "--out", "--wrt", "--form", "--threads"]),
         ("info --help", ["MODEL", "--activation"]),
         ("check --help", ["MODEL", "INPUTS", "--activation"]),
     ],

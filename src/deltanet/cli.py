@@ -107,6 +107,9 @@ else:
             help="Activation of the hidden layers, where MODEL does not say it.",
         ),
     ]
+    Threads = Annotated[
+        int | None, typer.Option("--threads", metavar="N", help="Threads to use at most.")
+    ]
     Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 
 
@@ -153,6 +156,7 @@ def jacobian(
     wrt: WrtOption = Wrt.params,
     form: FormOption = Form.dense,
     activation: Activation = None,
+    threads: Threads = None,
     force: Force = False,
 ) -> None:
     """Write the Jacobian of MODEL at each row of INPUTS to OUT.
@@ -165,9 +169,9 @@ def jacobian(
     started = time.perf_counter()
     with replacing(out) as temporary:
         if out.suffix == ".npy":
-            shape, nbytes = _write_npy(temporary, net, X, wrt)
+            shape, nbytes = _write_npy(temporary, net, X, wrt, threads)
         else:
-            shape, nbytes = _write_npz(temporary, net, X, wrt, form)
+            shape, nbytes = _write_npz(temporary, net, X, wrt, form, threads)
         if not force:  # another run may have written it meanwhile
             _check_absent(out)
     seconds = time.perf_counter() - started
@@ -201,10 +205,12 @@ def _check_absent(out: Path) -> None:
         raise FileExistsError(f"{out} exists: give --force to overwrite it")
 
 
-def _write_npy(path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt) -> tuple[tuple[int, ...], int]:
+def _write_npy(
+    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, threads: int | None
+) -> tuple[tuple[int, ...], int]:
     """Write the dense derivatives through a memory map; returns their shape and size in bytes."""
     compute = net.jacobian_dense if wrt is Wrt.params else net.input_jacobian
-    shape = (len(X), *compute(X[:0]).shape[1:])
+    shape = (len(X), *compute(X[:0], threads=threads).shape[1:])
     _check_disk(path.parent, math.prod(shape) * net.dtype.itemsize)
     D = np.lib.format.open_memmap(path, mode="w+", dtype=net.dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):  # a full disk is an OSError here, a bus error in the map
@@ -212,22 +218,23 @@ def _write_npy(path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt) -> tuple[tuple[
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     rows = max(1, BLOCK_BYTES // (net.sizes[-1] * net.params.nbytes))
     for start in _progress(range(0, len(X), rows)):
-        compute(X[start : start + rows], out=D[start : start + rows])
+        compute(X[start : start + rows], out=D[start : start + rows], threads=threads)
     return shape, D.nbytes
 
 
 def _write_npz(
-    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, form: Form
+    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, form: Form, threads: int | None
 ) -> tuple[tuple[int, ...], int]:
     """Write the outputs and the derivatives; returns the Jacobian's shape and all bytes written."""
     if form is Form.factors:
-        J = net.jacobian(X)
+        J = net.jacobian(X, threads=threads)
         shape, arrays = J.shape, {"outputs": J.outputs}
         for k, (delta, h) in enumerate(zip(J.deltas, J.inputs, strict=True)):
             arrays |= {f"delta{k}": delta, f"input{k}": h}
     else:
-        D = net.jacobian_dense(X) if wrt is Wrt.params else net.input_jacobian(X)
-        shape, arrays = D.shape, {"outputs": net(X), "jacobian": D}
+        compute = net.jacobian_dense if wrt is Wrt.params else net.input_jacobian
+        D = compute(X, threads=threads)
+        shape, arrays = D.shape, {"outputs": net(X, threads=threads), "jacobian": D}
     nbytes = sum(array.nbytes for array in arrays.values())
     _check_disk(path.parent, nbytes)
     with open(path, "wb") as file:  # given a name, savez would append .npz to it

@@ -296,7 +296,7 @@ class MLP:
         (N, m) or (m,) ndarray
         """
         X, lead = self._samples(X)
-        y = self._result(None, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X")
+        y = self._result(None, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X", X, X)
         self._engine.run(lead, X=X, y=y, count=_validate.count(threads))
         return y
 
@@ -380,9 +380,10 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
+        given = X
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._params.size)
-        out = self._result(out, shape, "jacobian_dense", LEAN, X)
+        out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
         self._engine.run(lead, X=X, J=out, count=_validate.count(threads))
         return out
 
@@ -415,9 +416,10 @@ class MLP:
         >>> net.input_jacobian([1.0, 1.0])
         array([[2., 3.]])
         """
+        given = X
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])
-        out = self._result(out, shape, "input_jacobian", "pass blocks of X", X)
+        out = self._result(out, shape, "input_jacobian", "pass blocks of X", X, given)
         self._engine.run(lead, X=X, Jx=out, count=_validate.count(threads))
         return out
 
@@ -427,11 +429,14 @@ class MLP:
             X = _validate.samples(X, self._sizes[0], self.dtype)
         return X, X.shape[:-1]
 
-    def _result(self, out, shape, what, instead, *inputs):
-        if out is not None:
-            return _validate.out(out, shape, self.dtype, *inputs, self._params)
-        _validate.room(shape, self.dtype, what, instead)
-        return np.empty(shape, self.dtype)
+    def _result(self, out, shape, what, instead, X, given):
+        """`out`, or a fresh array; X is what the core reads, `given` what the caller passed for it."""
+        if out is None:
+            _validate.room(shape, self.dtype, what, instead)
+            return np.empty(shape, self.dtype)
+        if X is given and self._engine.writes(out, shape, X):
+            return out
+        return _validate.out(out, shape, self.dtype, given, self._params)
 
     # The net as a value
 

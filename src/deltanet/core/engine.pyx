@@ -117,17 +117,29 @@ cdef class Engine:
 
     def reads(self, X):
         """Whether X can be read where it lies: the fast path before `_validate.samples`."""
-        cdef int kind = cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT
         cdef int d
-        if type(X) is not np.ndarray:
+        if not self.holds(X, cnp.NPY_ARRAY_CARRAY_RO):
             return False
         d = cnp.PyArray_NDIM(<cnp.ndarray> X)
+        return 0 < d < 3 and cnp.PyArray_DIM(<cnp.ndarray> X, d - 1) == self.net.n[0]
+
+    def writes(self, out, tuple shape, X):
+        """Whether the result for X can be written into `out`: the fast path before `_validate.out`."""
         return (
-            0 < d < 3
-            and cnp.PyArray_TYPE(<cnp.ndarray> X) == kind
-            and cnp.PyArray_CHKFLAGS(<cnp.ndarray> X, cnp.NPY_ARRAY_CARRAY_RO)
-            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> X)
-            and cnp.PyArray_DIM(<cnp.ndarray> X, d - 1) == self.net.n[0]
+            self.holds(out, cnp.NPY_ARRAY_CARRAY)
+            and (<object> out).shape == shape
+            and apart(<cnp.ndarray> out, <cnp.ndarray> X)
+            and apart(<cnp.ndarray> out, <cnp.ndarray> self.theta)
+        )
+
+    cdef bint holds(self, array, int flags) noexcept:
+        """Whether this is a plain, contiguous, aligned array of the net's dtype."""
+        return (
+            type(array) is np.ndarray
+            and cnp.PyArray_TYPE(<cnp.ndarray> array)
+            == (cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
+            and cnp.PyArray_CHKFLAGS(<cnp.ndarray> array, flags)
+            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> array)
         )
 
     def run(self, tuple lead, X=None, y=None, J=None, Jx=None, h=None, delta=None,
@@ -246,6 +258,13 @@ cdef class Call:
 
 cdef inline void* data(array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)
+
+
+cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether two contiguous arrays share no memory."""
+    cdef char* start = <char*> cnp.PyArray_DATA(a)
+    cdef char* other = <char*> cnp.PyArray_DATA(b)
+    return start + cnp.PyArray_NBYTES(a) <= other or other + cnp.PyArray_NBYTES(b) <= start
 
 
 cdef inline floating* take(floating** free_numbers, void* array, Py_ssize_t start, Py_ssize_t B,

@@ -122,8 +122,10 @@ DN_INLINE dn_exponential dn_exp(int fused, dn_dd x)
     double n = dn_fma(fused, x.hi, 0x1.71547652b82fep+0, round) - round;
     double r = dn_fma(fused, -n, ln2_hi, x.hi) + dn_fma(fused, -n, ln2_lo, x.lo);
     double r2 = r * r, odd = 0x1.af76a4e09803fp-26, even = 0x1.28a2a6a7a9241p-22;
-    DN_TERMS(r2, 0x1.71ddea0cfe7a6p-19, 0x1.a019a69079ec5p-16) DN_TERMS(r2, 0x1.a01a01b5d32e6p-13, 0x1.6c16c17f3136fp-10)
-    DN_TERMS(r2, 0x1.111111110e6e9p-7, 0x1.555555555211dp-5) DN_TERMS(r2, 0x1.555555555555cp-3, 0x1.0000000000005p-1)
+    DN_TERMS(r2, 0x1.71ddea0cfe7a6p-19, 0x1.a019a69079ec5p-16)
+    DN_TERMS(r2, 0x1.a01a01b5d32e6p-13, 0x1.6c16c17f3136fp-10)
+    DN_TERMS(r2, 0x1.111111110e6e9p-7, 0x1.555555555211dp-5)
+    DN_TERMS(r2, 0x1.555555555555cp-3, 0x1.0000000000005p-1)
     int tiny = n < -900;
     double q = dn_fma(fused, r2, DN_POLYNOMIAL(r), r), scale = dn_pow2(tiny ? n + 256 : n);
     dn_exponential result = {dn_fma(fused, scale, q, scale), dn_fma(fused, scale, q, scale - 1),
@@ -136,8 +138,10 @@ DN_INLINE double dn_log1p(int fused, double e)
 {
     double t = e / dn_fma(fused, 0.5, e, 1), y = t * t, y2 = y * y;
     double odd = 0x1.5c2b5da69b77bp-24, even = 0x1.560981d3b1113p-23;
-    DN_TERMS(y2, 0x1.efc2b3fcaeb05p-21, 0x1.10693ddd54b57p-18) DN_TERMS(y2, 0x1.3b1dbc127d4d1p-16, 0x1.745cb5a3996c2p-14)
-    DN_TERMS(y2, 0x1.c71c740ee32afp-12, 0x1.24924920ad390p-9) DN_TERMS(y2, 0x1.99999999a022bp-7, 0x1.5555555555537p-4)
+    DN_TERMS(y2, 0x1.efc2b3fcaeb05p-21, 0x1.10693ddd54b57p-18)
+    DN_TERMS(y2, 0x1.3b1dbc127d4d1p-16, 0x1.745cb5a3996c2p-14)
+    DN_TERMS(y2, 0x1.c71c740ee32afp-12, 0x1.24924920ad390p-9)
+    DN_TERMS(y2, 0x1.99999999a022bp-7, 0x1.5555555555537p-4)
     return dn_fma(fused, t * y, DN_POLYNOMIAL(y), t);
 }
 
@@ -234,12 +238,14 @@ DN_ACTIVATION(softplus)
  *   v < 0:  v e / (1 + e),  e g(z) / (1 + e)^2,  g(z) = 1 + e + z w'(z)
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
  * g has a root r. The caller gives c = exp(w(r)), D = w(z) - w(r) and j = z w'(z) - r w'(r) - D: then e = c exp(D) and
- * g = c expm1(D) + j + D, whose terms have one sign. For v > 0 it gives them with r = 0. */
+ * g = c expm1(D) + j + D, whose terms have one sign. For v > 0 it gives them with r = 0.
+ * Where fused, e g is formed with one rounding fewer. */
 DN_INLINE dn_pair dn_gated(int fused, double v, double z, dn_dd D, double j, dn_dd c)
 {
     dn_exponential x = dn_exp(fused, D);
-    double e = x.scale * (c.hi + dn_fma(fused, c.hi, x.q, c.lo)), tail = v < 0 ? x.tail : 1, low = z * e;
-    double slope_low = e * (D.hi + dn_fma(fused, c.hi, x.m, j)), slope_high = dn_fma(fused, e, (1 - D.hi) - j, 1);
+    double cq = dn_fma(fused, c.hi, x.q, c.lo), e = x.scale * (c.hi + cq), tail = v < 0 ? x.tail : 1, low = z * e;
+    double g = D.hi + dn_fma(fused, c.hi, x.m, j), slope_high = dn_fma(fused, e, (1 - D.hi) - j, 1);
+    double slope_low = fused ? x.scale * dn_fma(fused, c.hi, g, cq * g) : e * g;
     DN_RETURN((v < 0 ? low : v) / (1 + e) * tail, (v < 0 ? slope_low : slope_high) / dn_square1p(fused, e) * tail);
 }
 
@@ -278,30 +284,38 @@ DN_ACTIVATION(gelu_tanh)
 
 /* v Phi(v), Phi(v) + v phi(v), where phi is the normal density and Phi its distribution. With z = |v|, the Mills ratio
  * R(z) = Phi(-z) / phi(z) and G(z) = R(z) - z:
- *   v < 0:  v phi R,        phi G
- *   v > 0:  v (1 - phi R),  1 - phi G
+ *   v < 0:  -L,     phi G,      L = z phi R
+ *   v > 0:  v - L,  1 - phi G
  * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 2), d = z - z0 and t = d i,
- *   c R(z) = (N0 + t P(t)) i,  c G(z) = d ((P(t) i - c z0) i - c), where P < 0: the terms of the latter do not cancel. */
+ *   c R(z) = (N0 + t P(t)) i,  c G(z) = d ((P(t) i - c z0) i - c), where P < 0: the terms of the latter do not cancel.
+ * z i = 1 - 2 i loses nothing to the rounding of i where z is large. */
 DN_ACTIVATION(gelu)
 {
     double z = dn_min(fabs(v), 39.9), i = 1 / (z + 2), d = (z - 0x1.80ead197f00b4p-1) + 0x1.13e74c58cada8p-56;
-    double t = d * i, t2 = t * t, odd = 0x1.101ac59143a85p-11, even = -0x1.cc3ba633566b2p-9, p, R, G;
+    double t = d * i, t2 = t * t, odd = 0x1.101ac59143a85p-11, even = -0x1.cc3ba633566b2p-9, p, zi, L, G;
     dn_exponential x = dn_exp(fused, dn_mul(fused, z, -0.5 * z));
     double tail = v < 0 ? x.tail : 1;
-    DN_TERMS(t2, 0x1.417e4b5c6e4b8p-7, -0x1.cd93e8176602fp-7) DN_TERMS(t2, 0x1.392325babe2f6p-7, 0x1.08072143c5d64p-11)
-    DN_TERMS(t2, -0x1.7ee5745300b99p-8, 0x1.c4493931654a4p-9) DN_TERMS(t2, 0x1.91599b8073a4fp-12, -0x1.303e41a36b8d7p-10)
-    DN_TERMS(t2, 0x1.b389aa8b10224p-12, 0x1.f7d9b3c95a690p-13) DN_TERMS(t2, -0x1.797e0eeb7ec11p-14, -0x1.5c2fac1622b49p-13)
-    DN_TERMS(t2, -0x1.8430afefd1bdfp-12, -0x1.ffa73f5c64237p-12) DN_TERMS(t2, -0x1.8cbf853d97a65p-13, 0x1.88db41999a517p-11)
-    DN_TERMS(t2, 0x1.1391aabf72840p-9, 0x1.5a602e4d8624cp-9) DN_TERMS(t2, 0x1.796e80da4f92ap-14, -0x1.cf9be93ddf739p-8)
-    DN_TERMS(t2, -0x1.df75b227ca545p-7, -0x1.c133e43ee10cep-8) DN_TERMS(t2, 0x1.26d82587a842dp-5, 0x1.5e0ff2fbf33a2p-4)
+    DN_TERMS(t2, 0x1.417e4b5c6e4b8p-7, -0x1.cd93e8176602fp-7)
+    DN_TERMS(t2, 0x1.392325babe2f6p-7, 0x1.08072143c5d64p-11)
+    DN_TERMS(t2, -0x1.7ee5745300b99p-8, 0x1.c4493931654a4p-9)
+    DN_TERMS(t2, 0x1.91599b8073a4fp-12, -0x1.303e41a36b8d7p-10)
+    DN_TERMS(t2, 0x1.b389aa8b10224p-12, 0x1.f7d9b3c95a690p-13)
+    DN_TERMS(t2, -0x1.797e0eeb7ec11p-14, -0x1.5c2fac1622b49p-13)
+    DN_TERMS(t2, -0x1.8430afefd1bdfp-12, -0x1.ffa73f5c64237p-12)
+    DN_TERMS(t2, -0x1.8cbf853d97a65p-13, 0x1.88db41999a517p-11)
+    DN_TERMS(t2, 0x1.1391aabf72840p-9, 0x1.5a602e4d8624cp-9)
+    DN_TERMS(t2, 0x1.796e80da4f92ap-14, -0x1.cf9be93ddf739p-8)
+    DN_TERMS(t2, -0x1.df75b227ca545p-7, -0x1.c133e43ee10cep-8)
+    DN_TERMS(t2, 0x1.26d82587a842dp-5, 0x1.5e0ff2fbf33a2p-4)
     DN_TERMS(t2, -0x1.23d6cee5541e8p-5, -0x1.f3ed1ef3c41abp-2)
     p = DN_POLYNOMIAL(t);
-    R = dn_fma(fused, t, p, 0x1.a690814b3c5fbp-1) * i;
+    zi = z < 8 ? z * i : dn_fma(fused, -2, i, 1);
+    L = zi * dn_fma(fused, t, p, 0x1.a690814b3c5fbp-1);
+    L = x.scale * dn_fma(fused, L, x.q, L);
     G = d * dn_fma(fused, dn_fma(fused, p, i, -0x1.331e9a233c13ap-2), i, -0x1.9884533d43651p-2);
-    R = x.scale * dn_fma(fused, R, x.q, R);
     G = x.scale * dn_fma(fused, G, x.q, G);
-    double low = -z * R, high = v * (1 - R), slope_high = 1 - G;
-    DN_RETURN((v < 0 ? low : high) * tail, (v < 0 ? G : slope_high) * tail);
+    double high = v - L, slope_high = 1 - G;
+    DN_RETURN((v < 0 ? -L : high) * tail, (v < 0 ? G : slope_high) * tail);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
