@@ -1,0 +1,107 @@
+"""What a file holds: a header and named arrays, the same in every format that `save` writes.
+
+Header: {"format_version": 1, "sizes": [...], "activations": [name or [name, parameter], ...]}. Arrays:
+layers.0.weight, layers.0.bias, ... and, where the net has them, input_shift, input_scale, output_shift,
+output_scale. Files without a header are taken for the state_dict of a torch Sequential.
+"""
+
+import re
+
+import numpy as np
+
+VERSION = 1
+SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
+
+
+def pack(net):
+    """(header, arrays) of a net."""
+    header = {
+        "format_version": VERSION,
+        "sizes": list(net.sizes),
+        "activations": [spec if isinstance(spec, str) else list(spec) for spec in net.activations],
+    }
+    arrays = {}
+    for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        arrays[f"layers.{k}.weight"], arrays[f"layers.{k}.bias"] = W, b
+    for name in SCALINGS:
+        if getattr(net, name) is not None:
+            arrays[name] = getattr(net, name)
+    return header, arrays
+
+
+def unpack(header, arrays, activation, output):
+    """The arguments of `MLP.from_layers`."""
+    if header is None:
+        layers = state_dict(arrays, activation, output)
+    elif activation is not None or output is not None:
+        raise ValueError("the file names its activations: activation= and output= must not be given")
+    else:
+        layers = own(header, arrays)
+    for key in ("weights", "biases"):
+        for k, array in enumerate(layers[key]):
+            finite(array, f"{key}[{k}]")
+    return layers
+
+
+def finite(array, name):
+    """Refuse NaN and infinity, and what is no real number."""
+    if array is None:
+        return
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+
+
+def own(header, arrays):
+    """Of a file that `save` wrote."""
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if version != VERSION:
+        raise ValueError(f"format_version must be {VERSION}; got {version!r}")
+    sizes, activations = header.get("sizes"), header.get("activations")
+    if not isinstance(sizes, list) or not isinstance(activations, list):
+        raise ValueError("the header must hold lists 'sizes' and 'activations'")
+    arrays = dict(arrays)
+    layers = {"weights": [], "biases": [], "activations": activations}
+    for k, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for part, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
+            name = f"layers.{k}.{part}"
+            if name not in arrays:
+                raise ValueError(f"{name} is missing")
+            array = arrays.pop(name)
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+            layers["weights" if part == "weight" else "biases"].append(array)
+    for name in SCALINGS:
+        if name in arrays:
+            layers[name] = arrays.pop(name)
+    if arrays:
+        raise ValueError(f"unknown array {min(arrays)!r}")
+    return layers
+
+
+def state_dict(arrays, activation, output):
+    """Of a torch Sequential: 0.weight, 0.bias, 2.weight, ..., with any common prefix."""
+    if activation is None:
+        raise ValueError(
+            "the file does not name its activations: give activation= for the hidden layers "
+            "(and output= for the last one, 'identity' by default)"
+        )
+    found = {}
+    for name, array in arrays.items():
+        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.(weight|bias)", name)
+        if match is None:
+            raise ValueError(f"array {name!r} is not of a Sequential of Linear layers")
+        found.setdefault((match[1], int(match[2])), {})[match[3]] = array
+    if len({prefix for prefix, _ in found}) > 1:
+        raise ValueError(f"the arrays must have one common prefix; got {sorted(arrays)}")
+    layers = [found[key] for key in sorted(found)]
+    for key, layer in zip(sorted(found), layers, strict=True):
+        if "weight" not in layer:
+            raise ValueError(f"layer {key[1]} has a bias and no weight")
+    hidden = activation if isinstance(activation, list) else [activation] * (len(layers) - 1)
+    return {
+        "weights": [layer["weight"] for layer in layers],
+        "biases": [layer.get("bias") for layer in layers],
+        "activations": [*hidden, "identity" if output is None else output],
+    }
