@@ -1,0 +1,92 @@
+"""A chain of dense layers with affine maps before, between and behind them: the algebra of `onnx`."""
+
+import numpy as np
+
+
+class Chain:
+    """Layers so far, and the affine map behind the last of them.
+
+    `weight` is None until a product comes: then ``weight h + bias``, else ``h``; of either, times
+    `scale` plus `shift`. Before the first product the map is that of the input scaling instead,
+    ``(x - shift) / scale``, so that a mean and a deviation keep their digits.
+    """
+
+    def __init__(self):
+        self.done = []  # (W, b, activation)
+        self.input = None
+        self.weight = self.bias = None
+        self.scale, self.shift = np.float64(1), np.float64(0)
+        self.constants = []  # every array used, for the dtype
+
+    @property
+    def before_layers(self):
+        return self.weight is None and not self.done
+
+    def multiply(self, c):
+        if self.before_layers:
+            self.scale = self.scale / c
+        else:
+            self.scale, self.shift = self.scale * c, self.shift * c
+
+    def divide(self, c):
+        if self.before_layers:
+            self.scale = self.scale * c
+        else:
+            self.scale, self.shift = self.scale / c, self.shift / c
+
+    def add(self, c):
+        if self.before_layers:
+            self.shift = self.shift - c * self.scale
+        elif self.weight is not None and self.bias is None and np.all(self.scale == 1):
+            self.bias = np.broadcast_to(c, self.weight.shape[:1])
+        else:
+            self.shift = self.shift + c
+
+    def product(self, W):
+        """A further layer; one that is not closed yet gets the identity."""
+        if self.before_layers:
+            self.input = self.shift, self.scale
+        elif self.weight is not None:
+            self.close("identity")
+        if self.before_layers or self.identity:
+            self.weight, self.bias = W, None
+        else:  # W (scale h + shift)
+            self.weight = W * self.scale
+            self.bias = W @ np.broadcast_to(self.shift, W.shape[1:])
+        self.scale, self.shift = np.float64(1), np.float64(0)
+
+    @property
+    def identity(self):
+        return np.all(self.scale == 1) and np.all(self.shift == 0)
+
+    def close(self, activation):
+        """f(scale (weight h + bias) + shift): a layer, when there is a weight."""
+        n_out = self.weight.shape[0]
+        bias = np.zeros(n_out) if self.bias is None else self.bias
+        if not self.identity:
+            self.weight = np.broadcast_to(self.scale, n_out)[:, None] * self.weight
+            bias = self.scale * bias + self.shift
+        self.done.append((self.weight, bias, activation))
+        self.weight = self.bias = None
+        self.scale, self.shift = np.float64(1), np.float64(0)
+
+    def finish(self):
+        """The arguments of `MLP.from_layers`."""
+        output = self.shift, self.scale
+        if self.weight is not None:
+            self.scale, self.shift = np.float64(1), np.float64(0)
+            self.close("identity")
+        if not self.done:
+            raise ValueError("the graph has no dense layer")
+        kinds = {a.dtype for a in self.constants}
+        kind = np.float64 if np.dtype(np.float64) in kinds else np.float32
+        weights, biases, activations = zip(*self.done, strict=True)
+        layers = {
+            "weights": [W.astype(kind) for W in weights],
+            "biases": [b.astype(kind) for b in biases],
+            "activations": list(activations),
+        }
+        for side, (shift, scale) in (("input", self.input), ("output", output)):
+            if np.any(shift != 0) or np.any(scale != 1):
+                layers[f"{side}_shift"], layers[f"{side}_scale"] = shift, scale
+        return layers
