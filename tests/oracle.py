@@ -4,6 +4,8 @@ Nothing here calls the code under test: theta is unpacked by hand, and the activ
 formulas of deltanet.testing, which test_activations.py holds against mpmath.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from deltanet.testing import FORMULAS
@@ -19,14 +21,17 @@ class Case:
         random = np.random.default_rng(seed)
         self.sizes, self.activations = sizes, activations
         self.weights = [
-            random.standard_normal((n_out, n_in)) / np.sqrt(n_in)
-            for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+            random.standard_normal((n_out, n_in)) / np.sqrt(n_in) for n_in, n_out in pairwise(sizes)
         ]
         self.biases = [random.standard_normal(n) / 2 for n in sizes[1:]]
         n, m = sizes[0], sizes[-1]
         self.scalings = (
-            [random.standard_normal(n), random.uniform(0.5, 2, n)]
-            + [random.standard_normal(m), random.uniform(-2, -0.5, m)]
+            [
+                random.standard_normal(n),
+                random.uniform(0.5, 2, n),
+                random.standard_normal(m),
+                random.uniform(-2, -0.5, m),
+            ]
             if scaled
             else [None] * 4
         )
@@ -82,15 +87,13 @@ class Case:
 
     def input_jacobian(self, X):
         """(N, m, n_0)"""
-        columns = [
-            self.evaluate(X + 1j * STEP * e)[0].imag / STEP for e in np.eye(self.sizes[0])
-        ]
+        columns = [self.evaluate(X + 1j * STEP * e)[0].imag / STEP for e in np.eye(self.sizes[0])]
         return np.stack(columns, axis=-1)
 
     def blocks(self):
         """Column ranges of theta, one a layer."""
         ends = np.cumsum([0] + [W.size + b.size for W, b in zip(self.weights, self.biases)])  # noqa: B905
-        return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        return [slice(a, b) for a, b in pairwise(ends)]
 
 
 DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}

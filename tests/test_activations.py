@@ -63,7 +63,10 @@ def gelu_tanh_slope(v):
 
 
 POINTS = np.concatenate(
-    [np.linspace(-8, 8, 161), [-1000, -700, -40, -20, -1e-5, -1e-12, 1e-300, 1e-12, 1e-5, 20, 40, 700, 1000]]
+    [
+        np.linspace(-8, 8, 161),
+        [-1000, -700, -40, -20, -1e-5, -1e-12, 1e-300, 1e-12, 1e-5, 20, 40, 700, 1000],
+    ]
 )
 
 
@@ -77,7 +80,7 @@ def evaluate(name, parameter, v, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "name, parameter",
-    [*ACTIVATIONS.items()][:-2] + [("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)],
+    [*[*ACTIVATIONS.items()][:-2], ("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)],
 )
 def test_value_and_slope(name, parameter, dtype):
     v = POINTS.astype(dtype)
@@ -87,7 +90,10 @@ def test_value_and_slope(name, parameter, dtype):
         for x, got in zip(v, computed, strict=True):
             want = exact(mp.mpf(float(x)), a)
             # near the isolated zero of a slope the terms cancel: there, eps of the terms counts
-            scale = max(abs(want), mp.mpf("0.1") if name in ("gelu", "gelu_tanh", "silu") and -3 < x < 0 else 0)
+            scale = max(
+                abs(want),
+                mp.mpf("0.1") if name in ("gelu", "gelu_tanh", "silu") and -3 < x < 0 else 0,
+            )
             assert abs(mp.mpf(float(got)) - want) <= 8 * eps * scale + tiny, (name, x, got, want)
 
 
@@ -109,10 +115,15 @@ def test_nan_stays_nan_and_infinity_goes_to_the_limit(name, dtype):
     np.testing.assert_array_equal(h[1:][~bounded], np.sign(near_h[1:][~bounded]) * np.inf)
 
 
-@pytest.mark.parametrize("name, parameter, slope", [
-    ("relu", None, 0), ("leaky_relu", 0.3, 0.3), ("elu", 0.7, 0.7),
-    ("selu", None, float(LAMBDA * ALPHA)),
-])
+@pytest.mark.parametrize(
+    "name, parameter, slope",
+    [
+        ("relu", None, 0),
+        ("leaky_relu", 0.3, 0.3),
+        ("elu", 0.7, 0.7),
+        ("selu", None, float(LAMBDA * ALPHA)),
+    ],
+)
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_slope_at_a_kink_is_the_left_one(name, parameter, slope, zero):
     h, fprime = evaluate(name, parameter, [zero], "float64")

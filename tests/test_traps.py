@@ -34,7 +34,9 @@ def test_every_function_of_the_core_keeps_the_gil_released():
     """A cdef function without noexcept takes the GIL back at each call."""
     for path in core_sources(".pxd", ".pyx"):
         text = re.sub(r"\s+", " ", path.read_text())
-        for head in re.findall(r"cdef (?:inline )?(?:void|floating)\**? \w+\([^:\"]*?(?::|cdef )", text):
+        for head in re.findall(
+            r"cdef (?:inline )?(?:void|floating)\**? \w+\([^:\"]*?(?::|cdef )", text
+        ):
             assert "noexcept nogil" in head or "noexcept:" in head, (path.name, head)
 
 

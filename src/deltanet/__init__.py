@@ -1,6 +1,5 @@
 """deltanet: the full, factored Jacobian of a multi-layer perceptron."""
 
-from deltanet import testing
 from deltanet.config import __version__, show_config
 from deltanet.io import load, save
 from deltanet.jacobian import Jacobian
@@ -18,3 +17,11 @@ __all__ = [
     "show_config",
     "testing",
 ]
+
+
+def __getattr__(name):
+    if name == "testing":  # brings in scipy.special, which takes longer to import than all the rest
+        import deltanet.testing
+
+        return deltanet.testing
+    raise AttributeError(f"module 'deltanet' has no attribute {name!r}")

@@ -96,7 +96,9 @@ def activations(specs, layers):
         raise TypeError(f"activations must be a sequence, one a layer; got {specs!r}")
     pairs = [activation(spec) for spec in specs]
     if len(pairs) != layers:
-        raise ValueError(f"there must be one activation for each of {layers} layers; got {len(pairs)}")
+        raise ValueError(
+            f"there must be one activation for each of {layers} layers; got {len(pairs)}"
+        )
     for name, _ in pairs[:-1]:
         if name in COUPLED:
             raise ValueError(f"{name!r} couples the outputs: only the last layer may have it")

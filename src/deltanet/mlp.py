@@ -341,7 +341,9 @@ class MLP:
         outputs = np.empty((*lead, m), self.dtype)
         inputs = [np.empty((*lead, n), self.dtype) for n in self._sizes[:-1]]
         deltas = [np.empty((*lead, m, n), self.dtype) for n in self._sizes[1:]]
-        self._engine.run(lead, X=X, y=outputs, h=inputs, delta=deltas, count=_validate.count(threads))
+        self._engine.run(
+            lead, X=X, y=outputs, h=inputs, delta=deltas, count=_validate.count(threads)
+        )
         return Jacobian(self._engine, self._sizes, outputs, inputs, deltas, self._weights[0].copy())
 
     def jacobian_dense(self, X, out=None, threads=None):

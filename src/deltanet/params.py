@@ -4,6 +4,8 @@ theta holds W^(1) row-major, b^(1), ..., W^(L), b^(L): the order of
 `torch.nn.utils.parameters_to_vector` on a Sequential of Linear layers.
 """
 
+from itertools import pairwise
+
 
 def offsets(sizes):
     """Where each W^(k) begins in theta, then P: the count of all parameters.
@@ -14,7 +16,7 @@ def offsets(sizes):
     [0, 15, 23]
     """
     ends = [0]
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         ends.append(ends[-1] + n_out * (n_in + 1))
     return ends
 

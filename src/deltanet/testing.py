@@ -6,6 +6,7 @@ G. Trapp, "Using complex variables to estimate derivatives of real functions", S
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
@@ -201,7 +202,7 @@ def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
     reference, random = _Reference(net), np.random.default_rng(seed)
     X64, J, dense = X.astype(np.float64), net.jacobian(X), net.jacobian_dense(X)
     errors, starts = [], offsets(net.sizes)
-    for k, (start, stop) in enumerate(zip(starts, starts[1:], strict=False)):
+    for k, (start, stop) in enumerate(pairwise(starts)):
         columns = np.arange(stop - start)
         if len(columns) > max_columns:
             columns = np.sort(random.choice(columns, max_columns, replace=False))
@@ -214,7 +215,9 @@ def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
             )
         )
     exact = reference.input_block(X64)
-    input_error = max(_deviation(net.input_jacobian(X), exact), _deviation(J.input_jacobian(), exact))
+    input_error = max(
+        _deviation(net.input_jacobian(X), exact), _deviation(J.input_jacobian(), exact)
+    )
     default = TOLERANCES[net.dtype]
     return Check(tuple(errors), input_error, default if tolerance is None else float(tolerance))
 

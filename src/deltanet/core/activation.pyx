@@ -24,9 +24,9 @@ cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t N
 
     The largest term of the sum is 1 and the rest is summed apart, for log1p to keep its digits.
     """
-    cdef Py_ssize_t s, j, top
+    cdef Py_ssize_t j, top
     cdef double most, rest
-    for s in range(N):
+    for _ in range(N):
         top = 0
         for j in range(m):
             if not h[j] <= h[top]:  # a NaN comes out on top

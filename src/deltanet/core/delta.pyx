@@ -58,15 +58,13 @@ cdef inline void output_coupled(floating* delta, const floating* p, const floati
     cdef floating rest, front
     for s in range(N):
         for o in range(m):
-            front = scale[o] * p[o] if net.act[net.L] == SOFTMAX else scale[o]
+            front = scale[o] * p[s * m + o] if net.act[net.L] == SOFTMAX else scale[o]
             rest = 0
             for j in range(m):
                 if j != o:
-                    rest += p[j]
-                    delta[j] = -front * p[j]
-            delta[o] = front * rest
-            delta += m
-        p += m
+                    rest += p[s * m + j]
+                    delta[(s * m + o) * m + j] = -front * p[s * m + j]
+            delta[(s * m + o) * m + o] = front * rest
 
 
 cdef inline void scaled_copy(floating* delta, const floating* fprime, const floating* W,
@@ -88,6 +86,4 @@ cdef inline void scale_columns(floating* delta, const floating* fprime,
     for s in range(N):
         for o in range(m):
             for j in range(n):
-                delta[j] *= fprime[j]
-            delta += n
-        fprime += n
+                delta[(s * m + o) * n + j] *= fprime[s * n + j]

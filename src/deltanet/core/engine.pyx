@@ -24,7 +24,7 @@ from deltanet.core.emit cimport emit
 from deltanet.core.forward cimport forward
 from deltanet.core.net cimport SOFTMAX, Net
 
-cdef extern from "vecmath.h" nogil:
+cdef extern from "simd.h" nogil:
     int dn_simd_best() noexcept
 
 cnp.import_array()
@@ -184,7 +184,7 @@ cdef class Engine:
         for i in range(2 * (self.net.L + 1)):
             job.h[i] = NULL
         with nogil:
-            for i in range(repeats):
+            for _ in range(repeats):
                 self.evaluate(&job, work, 0, 1)
         self.idle.append(work)
 

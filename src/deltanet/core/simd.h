@@ -8,6 +8,7 @@
 
 #if defined(__GNUC__) && defined(__x86_64__)
 
+#define DN_LEVELS 1
 #define DN_LEVEL1 __attribute__((target("avx2,fma")))
 #if defined(__clang__)
 #define DN_LEVEL2 __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw")))
@@ -27,6 +28,7 @@ static inline int dn_simd_best(void) {
 
 #else
 
+#define DN_LEVELS 0
 #define DN_LEVEL1
 #define DN_LEVEL2
 

@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "simd.h"
+
 #if defined(__GNUC__)
 #define DN_INLINE static inline __attribute__((always_inline))
 #define DN_UNUSED __attribute__((unused))
@@ -33,6 +35,7 @@
 #else
 #define DN_FUSED 0
 #endif
+#define DN_LEVEL_FUSED (DN_LEVELS || DN_FUSED)
 
 typedef struct { double f, slope; } dn_pair;
 typedef struct { double hi, lo; } dn_dd;
@@ -337,7 +340,7 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE) DN_num_activations };
         break;
 
 #define DN_ROW(row, target, is_fused, real)                                                                           \
-    target static void row(int code, double alpha, real *__restrict h, real *__restrict fprime, ptrdiff_t n)          \
+    target static void row(int code, double alpha, real *DN_RESTRICT h, real *DN_RESTRICT fprime, ptrdiff_t n)          \
     {                                                                                                                 \
         typedef real dn_real;                                                                                         \
         const int fused = is_fused;                                                                                   \
@@ -348,45 +351,14 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE) DN_num_activations };
 /* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
 #define DN_ACTIVATE(type, real)                                                                                       \
     DN_ROW(dn_row0_##type, , DN_FUSED, real)                                                                          \
-    DN_ROW_AVX2(dn_row1_##type, real)                                                                                 \
-    DN_ROW_AVX512(dn_row2_##type, real)                                                                               \
+    DN_ROW(dn_row1_##type, DN_LEVEL1, DN_LEVEL_FUSED, real)                                                           \
+    DN_ROW(dn_row2_##type, DN_LEVEL2, DN_LEVEL_FUSED, real)                                                           \
     DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, real *h, real *fprime, ptrdiff_t n)    \
     {                                                                                                                 \
         if (simd >= 2) dn_row2_##type(code, alpha, h, fprime, n);                                                     \
         else if (simd == 1) dn_row1_##type(code, alpha, h, fprime, n);                                                \
         else dn_row0_##type(code, alpha, h, fprime, n);                                                               \
     }
-
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-
-#if defined(__clang__)
-#define DN_WIDE ""
-#else
-#define DN_WIDE ",prefer-vector-width=512"
-#endif
-#define DN_ROW_AVX2(row, real) DN_ROW(row, __attribute__((target("avx2,fma"))), 1, real)
-#define DN_ROW_AVX512(row, real)                                                                                      \
-    DN_ROW(row, __attribute__((target("avx2,fma,avx512f,avx512dq,avx512vl,avx512bw" DN_WIDE))), 1, real)
-
-/* the widest instruction set of this processor and system: 0 baseline, 1 AVX2 and FMA, 2 AVX-512 */
-DN_UNUSED static int dn_simd_best(void)
-{
-    int avx2, avx512;
-    __builtin_cpu_init();
-    avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-             && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-    return avx2 ? avx512 ? 2 : 1 : 0;
-}
-
-#else
-
-#define DN_ROW_AVX2(row, real) DN_ROW(row, , DN_FUSED, real)
-#define DN_ROW_AVX512(row, real) DN_ROW(row, , DN_FUSED, real)
-
-DN_UNUSED static int dn_simd_best(void) { return 0; }
-
-#endif
 
 DN_ACTIVATE(f64, double)
 DN_ACTIVATE(f32, float)

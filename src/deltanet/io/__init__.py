@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deltanet.io import _content, npz, onnx, safetensors
+from deltanet.io import _content, npz, safetensors
 from deltanet.io._files import reading
 from deltanet.mlp import MLP
 
@@ -51,6 +51,8 @@ def load(path, activation=None, output=None, dtype=None):
     if suffix == ".onnx":
         if activation is not None or output is not None:
             raise ValueError(f"{path} names its activations: give no activation= and no output=")
+        from deltanet.io import onnx
+
         layers = onnx.read(path)
     else:
         reader = known(READERS | {".onnx": None}, suffix, path)

@@ -6,6 +6,7 @@ output_scale. Files without a header are taken for the state_dict of a torch Seq
 """
 
 import re
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,7 +35,9 @@ def unpack(header, arrays, activation, output):
     if header is None:
         layers = state_dict(arrays, activation, output)
     elif activation is not None or output is not None:
-        raise ValueError("the file names its activations: activation= and output= must not be given")
+        raise ValueError(
+            "the file names its activations: activation= and output= must not be given"
+        )
     else:
         layers = own(header, arrays)
     for key in ("weights", "biases"):
@@ -63,7 +66,7 @@ def own(header, arrays):
         raise ValueError("the header must hold lists 'sizes' and 'activations'")
     arrays = dict(arrays)
     layers = {"weights": [], "biases": [], "activations": activations}
-    for k, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         for part, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
             name = f"layers.{k}.{part}"
             if name not in arrays:

@@ -63,4 +63,6 @@ def check(file, size, name):
     if dtype.hasobject:
         raise ValueError(f"entry {name!r} holds pickled objects, which are never loaded")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size - file.tell():
-        raise ValueError(f"entry {name!r} of shape {shape} and dtype {dtype} does not fill its place")
+        raise ValueError(
+            f"entry {name!r} of shape {shape} and dtype {dtype} does not fill its place"
+        )

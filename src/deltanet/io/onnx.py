@@ -165,7 +165,9 @@ class Reader:
             else:
                 value = self.step(users[0], value)
         if value != self.output:
-            raise ValueError(f"output {self.output!r} is not reached: the graph is cyclic or broken")
+            raise ValueError(
+                f"output {self.output!r} is not reached: the graph is cyclic or broken"
+            )
         return self.chain.finish()
 
     def more_than_once(self, node):
@@ -175,7 +177,7 @@ class Reader:
         """A known activation in several nodes, from the value that branches to where it joins."""
         found = _onnx_patterns.match(value, self.users, self.constants)
         if found is None:
-            names = ", ".join(f"{u.name or '#%d' % self.index[id(u)]} ({u.op_type})" for u in users)
+            names = ", ".join(f"{u.name or self.index[id(u)]} ({u.op_type})" for u in users)
             raise ValueError(f"value {value!r} branches into {names}: the graph is no chain")
         activation, end = found
         self.activate(users[0], activation)
@@ -202,7 +204,8 @@ class Reader:
         name, attribute, default = ACTIVATIONS[node.op_type]
         attributes = self.attributes(node)
         if node.op_type == "Selu" and any(
-            not np.isclose(attributes.get(key, value), value, rtol=1e-6) for key, value in SELU.items()
+            not np.isclose(attributes.get(key, value), value, rtol=1e-6)
+            for key, value in SELU.items()
         ):
             raise self.error(node, f"has other constants than {SELU}")
         if node.op_type in ("Softmax", "LogSoftmax") and attributes.get("axis", -1) not in (-1, 1):
@@ -298,7 +301,9 @@ class Reader:
     def on_Scaler(self, node, value):
         """ai.onnx.ml: (x - offset) * scale"""
         a = self.attributes(node)
-        offset, scale = (np.asarray(a.get(key, d), np.float64) for key, d in (("offset", 0), ("scale", 1)))
+        offset, scale = (
+            np.asarray(a.get(key, d), np.float64) for key, d in (("offset", 0), ("scale", 1))
+        )
         self.nonzero(node, scale)
         self.chain.add(-offset)
         self.chain.multiply(scale)
@@ -309,7 +314,9 @@ class Reader:
         """A constant that holds one number a feature, or one for all."""
         array = self.operand(node, name)
         if array.size > 1 and array.size != array.shape[-1]:
-            raise self.error(node, f"its constant of shape {array.shape} is not one number a feature")
+            raise self.error(
+                node, f"its constant of shape {array.shape} is not one number a feature"
+            )
         self.chain.constants.append(array)
         return array.astype(np.float64).reshape(() if array.size == 1 else -1)
 

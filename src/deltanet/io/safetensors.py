@@ -36,6 +36,6 @@ def read(path):
         open(path, "rb"),  # an OSError for a folder or a missing file comes from here
         library.safe_open(path, framework="np") as file,
     ):
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
         metadata = file.metadata() or {}
         return json.loads(metadata[HEADER]) if HEADER in metadata else None, arrays
