@@ -1,0 +1,185 @@
+"""Threads: the same bits for any number of them, nothing left behind, nothing started in vain."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import scipy.linalg.blas  # the BLAS that threadpool_info is to find  # noqa: F401
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import deltanet as dn
+from deltanet import machine, threads
+
+COUNTS = (2, 3, 7)
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def run(code, timeout=60, **env):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "sizes, N", [((8, 64, 64, 3), 700), ((40, 60, 1), 3000), ((300, 200, 9), 18)]
+)
+def test_same_bits_for_any_number_of_threads(sizes, N, dtype):
+    net = dn.MLP(sizes, seed=0, dtype=dtype)
+    X = np.random.default_rng(0).standard_normal((N, sizes[0]))
+    J = net.jacobian(X, threads=1)
+    expected = net.jacobian_dense(X, threads=1)
+    for count in COUNTS:
+        again = net.jacobian(X, threads=count)
+        pairs = [
+            (net(X, threads=count), net(X, threads=1)),
+            (net.jacobian_dense(X, threads=count), expected),
+            (net.input_jacobian(X, threads=count), net.input_jacobian(X, threads=1)),
+            (again.to_dense(threads=count), J.to_dense(threads=1)),
+            (again.input_jacobian(threads=count), J.input_jacobian(threads=1)),
+            *zip(again.deltas, J.deltas, strict=True),
+            *zip(again.inputs, J.inputs, strict=True),
+        ]
+        for result, right in pairs:
+            np.testing.assert_array_equal(result, right)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shift", [0, 1, 2, 3])
+def test_streaming_stores_write_the_same_bits(dtype, shift):
+    """A result beyond the last-level cache, its rows at any alignment, against plain products."""
+    net = dn.MLP([7, 31, 5, 3], seed=0, dtype=dtype)
+    row = 3 * net.num_params
+    N = machine.last_level_cache() // (row * net.dtype.itemsize) + 50
+    X = np.random.default_rng(0).standard_normal((N, 7))
+    buffer = np.full(N * row + 8, np.nan, dtype)
+    out = buffer[shift : shift + N * row].reshape(N, 3, -1)
+    J = net.jacobian(X)
+    J.to_dense(out=out)
+    blocks = [block.reshape(N, 3, -1) for k in range(3) for block in (J.weight(k), J.bias(k))]
+    np.testing.assert_array_equal(out, np.concatenate(blocks, axis=-1))
+    assert np.isnan(buffer[:shift]).all() and np.isnan(buffer[shift + N * row :]).all()
+    np.testing.assert_array_equal(net.jacobian_dense(X, out=out), J.to_dense())
+
+
+class Work:
+    """Stands in for a call of the engine."""
+
+    def __init__(self, fail=False):
+        self.fail, self.seen, self.stopped = fail, [], False
+
+    def work(self):
+        self.seen.append((threading.current_thread().name, blas_threads()))
+        if self.fail:
+            raise KeyboardInterrupt
+
+    def stop(self):
+        self.stopped = True
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("before", [1, 2])
+def test_blas_has_one_thread_meanwhile_and_its_own_afterwards(before, fail):
+    work = Work(fail)
+    with threadpool_limits(before, user_api="blas"):
+        if fail:
+            with pytest.raises(KeyboardInterrupt):
+                threads.spread(work, 2)
+        else:
+            threads.spread(work, 2)
+        assert set(blas_threads()) == {before}
+    assert work.stopped is fail
+    assert all(set(counts) == {1} for _, counts in work.seen)
+
+
+def test_overlapping_calls_restore_blas():
+    before = blas_threads()
+    net = dn.MLP([20, 60, 60, 3], seed=0)
+    X = np.random.default_rng(0).standard_normal((400, 20))
+    expected = net.jacobian_dense(X)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: net.jacobian_dense(X, threads=2), range(24)):
+            np.testing.assert_array_equal(result, expected)
+    assert blas_threads() == before
+
+
+def test_number_of_threads():
+    before = dn.get_num_threads()
+    try:
+        dn.set_num_threads(3)
+        assert dn.get_num_threads() == 3
+    finally:
+        dn.set_num_threads(before)
+    code = "import deltanet as dn; print(dn.get_num_threads())"
+    assert run(code, DELTANET_NUM_THREADS="5") == ["5"]
+    assert run(code, DELTANET_NUM_THREADS="") == [str(machine.cores())]
+
+
+@pytest.mark.parametrize(
+    "value, error", [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("x", TypeError)]
+)
+def test_messages(value, error):
+    net = dn.MLP([3, 2], seed=0)
+    for call in (dn.set_num_threads, lambda n: net([1, 2, 3], threads=n)):
+        with pytest.raises(error, match="threads must be a positive integer; got"):
+            call(value)
+
+
+def test_no_thread_is_started_in_vain():
+    code = """
+import threading, numpy as np, deltanet as dn
+net = dn.MLP([4, 8, 2], seed=0)
+net.jacobian_dense(np.zeros((3, 4)))
+print(threading.active_count())
+dn.MLP([20, 60, 3], seed=0).jacobian_dense(np.zeros((4000, 20)), threads=2)
+print(threading.active_count())
+"""
+    assert run(code) == ["1", "2"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_fork_after_the_pool_was_started():
+    code = """
+import os, warnings, numpy as np, deltanet as dn
+warnings.simplefilter("ignore", DeprecationWarning)
+net, X = dn.MLP([20, 60, 3], seed=0), np.ones((4000, 20))
+expected = net.jacobian_dense(X, threads=2)
+child = os.fork()
+if child == 0:
+    same = np.array_equal(net.jacobian_dense(X, threads=2), expected)
+    os._exit(0 if same else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(code) == ["0"]
+
+
+def test_calls_at_exit():
+    code = """
+import atexit, numpy as np, deltanet as dn
+net, X = dn.MLP([20, 60, 3], seed=0), np.ones((4000, 20))
+expected = net.jacobian_dense(X, threads=2)
+atexit.register(lambda: print(np.array_equal(net.jacobian_dense(X, threads=2), expected)))
+"""
+    assert run(code) == ["True"]
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+def test_vector_instructions_can_be_chosen(level):
+    code = "import deltanet as dn; print(dn.show_config('dicts')['simd'])"
+    names = ("baseline", "avx2", "avx512")
+    if names.index(level) > names.index(dn.show_config("dicts")["simd"]):
+        pytest.skip(f"this processor has no {level}")
+    assert run(code, DELTANET_SIMD=level) == [level]

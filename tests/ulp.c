@@ -1,0 +1,112 @@
+/* The largest error of every activation and slope, in units in the last place, against libquadmath.
+ *
+ * ulp POINTS CODE: for that activation, lines "name type level f slope". The formulas are the definitions, at
+ * 113 bits; the points are spread over all exponents, the range where the function changes, and the zero of
+ * its slope.
+ */
+#include "vecmath.h"
+
+#include <quadmath.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef __float128 quad;
+
+/* zero of the slope, end of the interesting range, alpha */
+static const struct { const char *name; double zero, range, alpha; } cases[] = {
+    {"identity", 0, 1e3, 0},      {"tanh", 0, 800, 0},       {"lecun_tanh", 0, 1300, 0},
+    {"sigmoid", 0, 800, 0},       {"relu", 0, 1e3, 0},       {"leaky_relu", 0, 1e3, 0.01},
+    {"elu", 0, 800, 1},           {"selu", 0, 800, 0},       {"softplus", 0, 800, 1},
+    {"gelu", -0.7517915246935645, 40, 0},                    {"gelu_tanh", -0.7524612247740807, 23, 0},
+    {"silu", -1.2784645427610738, 800, 0},                   {"softsign", 0, 1e3, 0},
+    {"gaussian", 0, 30, 0},       {"sin", 0, 800, 0},
+};
+
+static quad sigmoid(quad v) { quad e = expq(-fabsq(v)); return v < 0 ? e / (1 + e) : 1 / (1 + e); }
+
+static void exact(int code, quad a, quad v, quad *f, quad *slope) {
+    const quad lambda = 1.0507009873554804934193349852946Q, alpha = 1.6732632423543772848170429916717Q;
+    const quad c = 1.7159Q, r = sqrtq(2 / M_PIq);
+    quad s, u;
+    switch (code) {
+    case 0: *f = v; *slope = 1; break;
+    case 1: *f = tanhq(v); *slope = 4 * sigmoid(2 * v) * sigmoid(-2 * v); break;
+    case 2: *f = c * tanhq(2 * v / 3); *slope = c * 8 / 3 * sigmoid(4 * v / 3) * sigmoid(-4 * v / 3); break;
+    case 3: *f = sigmoid(v); *slope = sigmoid(v) * sigmoid(-v); break;
+    case 4: *f = v > 0 ? v : 0; *slope = v > 0; break;
+    case 5: *f = v > 0 ? v : a * v; *slope = v > 0 ? 1 : a; break;
+    case 6: *f = v > 0 ? v : a * expm1q(v); *slope = v > 0 ? 1 : a * expq(v); break;
+    case 7: *f = lambda * (v > 0 ? v : alpha * expm1q(v)); *slope = lambda * (v > 0 ? 1 : alpha * expq(v)); break;
+    case 8: *f = (v > 0 ? v : 0) + log1pq(expq(-fabsq(a * v))) / a; *slope = sigmoid(a * v); break;
+    case 9: s = erfcq(-v / M_SQRT2q) / 2; *f = v * s; *slope = s + v * expq(-v * v / 2) / sqrtq(2 * M_PIq); break;
+    case 10:
+        u = 2 * r * (v + 0.044715Q * v * v * v), s = sigmoid(u);
+        *f = v * s, *slope = s * (1 + v * sigmoid(-u) * 2 * r * (1 + 3 * 0.044715Q * v * v));
+        break;
+    case 11: *f = v * sigmoid(v); *slope = sigmoid(v) * (1 + v * sigmoid(-v)); break;
+    case 12: *f = v / (1 + fabsq(v)); *slope = 1 / ((1 + fabsq(v)) * (1 + fabsq(v))); break;
+    case 13: *f = expq(-v * v); *slope = -2 * v * *f; break;
+    default: *f = sinq(v); *slope = cosq(v);
+    }
+}
+
+/* |y - r| in ulps of r, for numbers of `bits` bits whose least denormal is 2^least */
+static double ulps(double y, quad r, int bits, int least) {
+    const double largest = bits == 53 ? 1.7976931348623157e308 : 3.4028234663852886e38;
+    int exponent;
+    if (isnanq(r) || y != y) return (y != y) == isnanq(r) ? 0 : 1e30;
+    if (fabsq(r) > largest) return y == (r > 0 ? 1 : -1) * (double)INFINITY || fabs(y) == largest ? 0 : 1e30;
+    frexpq(r, &exponent);
+    exponent = r == 0 || exponent - bits < least ? least : exponent - bits;
+    return (double)fminq(ldexpq(fabsq((quad)y - r), -exponent), 1e30Q);
+}
+
+static double uniform(void) { return ((double)rand() + rand() / (RAND_MAX + 1.0)) / (RAND_MAX + 1.0); }
+
+static double point(int code, int i) {
+    double sign = rand() & 1 ? 1 : -1, range = cases[code].range;
+    switch (i % 6) {
+    case 0: return sign * ldexp(1 + uniform(), rand() % 2046 - 1022);
+    case 1: return sign * ldexp(1 + uniform(), rand() % 60 - 50);
+    case 2: return sign * uniform() * range;
+    case 3: return cases[code].zero + sign * ldexp(uniform(), -(rand() % 52));
+    default: return sign * uniform() * 8;
+    }
+}
+
+#define MEASURE(type, real, bits, least)                                                               \
+    static void measure_##type(int code, const double *points, long n) {                              \
+        real *x = malloc(n * sizeof(real)), *h = malloc(n * sizeof(real)), *s = malloc(n * sizeof(real)); \
+        quad *f = malloc(n * sizeof(quad)), *slope = malloc(n * sizeof(quad));                         \
+        for (long i = 0; i < n; i++) {                                                                 \
+            x[i] = isfinite((real)points[i]) ? (real)points[i] : 1;                                    \
+            exact(code, cases[code].alpha, x[i], f + i, slope + i);                                    \
+        }                                                                                              \
+        for (int level = 0; level <= dn_simd_best(); level++) {                                        \
+            double worst = 0, worst_slope = 0;                                                         \
+            memcpy(h, x, n * sizeof(real));                                                            \
+            dn_activate_##type(level, code, cases[code].alpha, h, s, n);                               \
+            for (long i = 0; i < n; i++) {                                                             \
+                worst = fmax(worst, ulps(h[i], f[i], bits, least));                                    \
+                worst_slope = fmax(worst_slope, ulps(s[i], slope[i], bits, least));                    \
+            }                                                                                          \
+            printf("%s " #type " %d %.3f %.3f\n", cases[code].name, level, worst, worst_slope);        \
+        }                                                                                              \
+        free(x), free(h), free(s), free(f), free(slope);                                               \
+    }
+
+MEASURE(f64, double, 53, -1074)
+MEASURE(f32, float, 24, -149)
+
+int main(int argc, char **argv) {
+    long n = argc > 1 ? atol(argv[1]) : 1000;
+    int code = argc > 2 ? atoi(argv[2]) : 0;
+    double *points = malloc(n * sizeof(double));
+    srand(code + 1);
+    for (long i = 0; i < n; i++)
+        points[i] = point(code, (int)i);
+    measure_f64(code, points, n);
+    measure_f32(code, points, n);
+    free(points);
+    return 0;
+}
