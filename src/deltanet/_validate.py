@@ -6,6 +6,7 @@ the rule and the value.
 
 import math
 import operator
+from itertools import pairwise
 
 import numpy as np
 
@@ -242,3 +243,94 @@ def threads(value):
 def count(value):
     """`threads` of a call: None, or a count."""
     return None if value is None else threads(value)
+
+
+def like(value, shape, name, kind):
+    """An array of this shape, converted to `kind`."""
+    array = numbers(value, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+    return np.require(array, kind, ["C", "A"])
+
+
+def columns(value, shape, name, kind):
+    """An array of this shape, or of several columns with the axis of the columns brought to the front."""
+    array = numbers(value, name)
+    if array.shape[: len(shape)] != shape or array.ndim > len(shape) + 1:
+        several = f"({', '.join(map(str, shape))}, r)"
+        raise ValueError(f"{name} must have shape {shape} or {several}; got {array.shape}")
+    if array.ndim > len(shape):
+        array = np.moveaxis(array, -1, 0)
+    return np.require(array, kind, ["C", "A"])
+
+
+def weights(H, N, m, kind):
+    """H as (N,) or symmetric (N, m, m)."""
+    array = numbers(H, "H")
+    if array.shape not in ((N,), (N, m, m)):
+        raise ValueError(f"H must have shape ({N},) or ({N}, {m}, {m}); got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("H must be finite")
+    if array.ndim == 3 and not np.allclose(array, array.swapaxes(1, 2), rtol=1e-6, atol=0):
+        raise ValueError("H must be symmetric for each sample")
+    return array.astype(kind)
+
+
+def wrt(value, layers):
+    """[(layer, weights wanted, biases wanted)] in the order of theta, from None, a name or layers."""
+    if value is None or (isinstance(value, str) and value in ("weights", "biases", "last")):
+        which = range(layers)[-1:] if value == "last" else range(layers)
+        return [(k, value != "biases", value != "weights") for k in which]
+    try:
+        which = [operator.index(k) for k in value]
+    except TypeError:
+        raise TypeError(
+            f"wrt must be None, 'last', 'weights', 'biases' or a list of layers; got {value!r}"
+        ) from None
+    for k in which:
+        if not -layers <= k < layers:
+            raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
+    return [(k, True, True) for k in sorted({k % layers for k in which})]
+
+
+def dampings(value):
+    """One damping or several, as a list of floats that are at least 0."""
+    array = numbers(value, "damping")
+    if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"damping must be finite and at least 0; got {value!r}")
+    return [float(each) for each in np.atleast_1d(array)]
+
+
+def covariance(Sigma, sizes, kind):
+    """(kind, Sigma): a scalar, a diagonal, Kronecker pairs, a low-rank factor or a dense matrix."""
+    pairs = list(pairwise(sizes))
+    P = sum(n_out * (n_in + 1) for n_in, n_out in pairs)
+    if isinstance(Sigma, (list, tuple)) and len(Sigma) and isinstance(Sigma[0], (list, tuple)):
+        if len(Sigma) != len(pairs) or any(len(pair) != 2 for pair in Sigma):
+            raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(pairs)} layers")
+        return "kronecker", [
+            (
+                like(A, (n_in + 1, n_in + 1), f"A of layer {k}", kind),
+                like(B, (n_out, n_out), f"B of layer {k}", kind),
+            )
+            for k, ((A, B), (n_in, n_out)) in enumerate(zip(Sigma, pairs, strict=True))
+        ]
+    array = numbers(Sigma, "Sigma")
+    if array.shape == ():
+        return "scalar", kind.type(array)
+    name = {(P,): "diagonal", (P, P): "dense"}.get(array.shape)
+    if name is None and array.ndim == 2 and array.shape[0] == P:
+        name = "low rank"
+    if name is None:
+        raise ValueError(
+            f"Sigma must be a scalar, ({P},), ({P}, {P}), ({P}, r) or pairs (A, B); got {array.shape}"
+        )
+    return name, np.require(array, kind, ["C", "A"])
+
+
+def table(X, width):
+    """X as (N, width) whatever its memory: a memory map stays one."""
+    array = X if isinstance(X, np.ndarray) else numbers(X, "X")
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ValueError(f"X must have shape (N, {width}); got {array.shape}")
+    return array

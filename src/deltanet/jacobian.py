@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from deltanet import _validate
+from deltanet import _validate, covariance, curvature, gram, products, solve
 from deltanet.params import offsets
 
 
@@ -37,9 +37,9 @@ class Jacobian:
     """
 
     def __init__(self, engine, sizes, outputs, inputs, deltas, first_weight):
-        self._engine = engine
-        self._sizes = sizes
-        self._first_weight = first_weight
+        self.engine = engine
+        self.sizes = sizes
+        self.first_weight = first_weight
         self.outputs = outputs
         self.inputs = tuple(inputs)
         self.deltas = tuple(deltas)
@@ -47,7 +47,7 @@ class Jacobian:
     @property
     def shape(self):
         """(N, m, P), or (m, P) of a single sample: the shape of the dense Jacobian."""
-        return (*self.outputs.shape, offsets(self._sizes)[-1])
+        return (*self.outputs.shape, offsets(self.sizes)[-1])
 
     @property
     def dtype(self):
@@ -146,7 +146,7 @@ class Jacobian:
         True
         """
         out = self._result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
-        self._engine.run(
+        self.engine.run(
             self.outputs.shape[:-1],
             J=out,
             h=self.inputs,
@@ -188,21 +188,394 @@ class Jacobian:
         >>> dn.MLP([4, 32, 2], seed=0).jacobian([[1, 2, 3, 4]]).input_jacobian().shape
         (1, 2, 4)
         """
-        shape = (*self.outputs.shape, self._sizes[0])
+        shape = (*self.outputs.shape, self.sizes[0])
         out = self._result(out, shape, "input_jacobian", "take fewer samples at a time")
-        self._engine.run(
+        self.engine.run(
             self.outputs.shape[:-1],
             Jx=out,
             h=self.inputs,
             delta=self.deltas,
-            first_weight=self._first_weight,
+            first_weight=self.first_weight,
             count=_validate.count(threads),
         )
         return out
 
+    # Products
+
+    def matvec(self, v, threads=None):
+        """J v: the change of the outputs for a change v of the parameters.
+
+        ``(J v)_so = sum_k delta^(k)_so . (V^(k) h^(k-1)_s + c^(k))``, V and c the blocks of v.
+
+        Parameters
+        ----------
+        v : (P,) or (P, r) array_like
+        threads : int, optional
+            See `set_num_threads`.
+
+        Returns
+        -------
+        (N, m) or (N, m, r) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where v has another shape or does not hold real numbers.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> (J @ np.ones(58)).shape, J.matvec(np.ones((58, 5))).shape
+        ((3, 2), (3, 2, 5))
+        """
+        return products.matvec(self, v, _validate.count(threads))
+
+    def rmatvec(self, u, threads=None):
+        """J^T u: the gradient of ``sum u_so y_so``.
+
+        ``dW^(k) = s^(k)T h^(k-1)``, ``db^(k) = sum_s s^(k)_s`` with ``s^(k)_s = sum_o u_so delta^(k)_so``.
+
+        Parameters
+        ----------
+        u : (N, m) or (N, m, r) array_like
+        threads : int, optional
+            See `set_num_threads`.
+
+        Returns
+        -------
+        (P,) or (P, r) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where u has another shape or does not hold real numbers.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> (J.T @ np.ones((3, 2))).shape
+        (58,)
+        """
+        return products.rmatvec(self, u, _validate.count(threads))
+
+    def __matmul__(self, v):
+        return self.matvec(v)
+
+    @property
+    def T(self):
+        """J^T: `J.T @ u` is `J.rmatvec(u)`."""
+        return Transposed(self)
+
+    def as_linear_operator(self):
+        """J as a `scipy.sparse.linalg.LinearOperator` of shape (N m, P).
+
+        For lsmr, svds, eigsh and `scipy.optimize.least_squares(tr_solver="lsmr")`.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4))).as_linear_operator().shape
+        (6, 58)
+        """
+        return products.Operator(self)
+
+    # Quadratic forms
+
+    def gram(self, other=None, threads=None):
+        """J J'^T, the empirical neural tangent kernel.
+
+        ``K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)``
+
+        Parameters
+        ----------
+        other : Jacobian, optional
+            J', of the same net at other samples; J itself by default: then K is symmetric to the last bit.
+        threads : int, optional
+            See `set_num_threads`.
+
+        Returns
+        -------
+        (N, m, N', m) ndarray
+            An axis N is lost where a Jacobian is of a single sample.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where `other` is no Jacobian of a net of the same sizes and dtype.
+        MemoryError
+            Where the result exceeds the memory available; take blocks of samples then.
+
+        References
+        ----------
+        A. Jacot, F. Gabriel, C. Hongler, "Neural Tangent Kernel" (2018).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> K = J.gram()
+        >>> K.shape, bool(np.allclose(K.reshape(6, 6), J.to_dense().reshape(6, -1) @ J.to_dense().reshape(6, -1).T))
+        ((3, 2, 3, 2), True)
+        """
+        return gram.gram(self, other, _validate.count(threads))
+
+    def gram_diagonal(self):
+        """The blocks of `gram` on its diagonal, sample by sample: ``J_s J_s^T`` (N, m, m)."""
+        return self.covariance(1)
+
+    def gram_trace(self, other=None, threads=None):
+        """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average."""
+        return gram.trace(self, other, _validate.count(threads))
+
+    def row_norms_squared(self, wrt=None):
+        """``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``: the diagonal of `gram`.
+
+        Parameters
+        ----------
+        wrt : None, "last", "weights", "biases" or list of int
+            The parameters to count: all, those of the last layer, weights or biases only, some layers.
+
+        Returns
+        -------
+        (N, m) ndarray
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> bool(np.allclose(J.row_norms_squared(), (J.to_dense() ** 2).sum(axis=-1)))
+        True
+        """
+        return self.unbatch(curvature.row_norms_squared(self.batch(), wrt))
+
+    def ggn(self, H=None, wrt=None):
+        """J^T H J: the generalised Gauss-Newton matrix, by syrk over dense rows in bounded memory.
+
+        Parameters
+        ----------
+        H : (N,) or (N, m, m) array_like, optional
+            Second derivatives of the loss by the outputs, or weights; the identity by default. It need
+            not be positive.
+        wrt : None, "last", "weights", "biases" or list of int
+            The parameters to keep; the work of the rest is skipped.
+
+        Returns
+        -------
+        (P, P) ndarray
+            Symmetric; only the columns of `wrt`, in the order of `MLP.params`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where H is not as above.
+        MemoryError
+            Where the result exceeds the memory available.
+
+        References
+        ----------
+        N. N. Schraudolph, "Fast curvature matrix-vector products" (2002).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> J.ggn().shape, J.ggn(wrt="last").shape
+        ((58, 58), (18, 18))
+        """
+        J = self.batch()
+        return curvature.symmetric(curvature.ggn(J, self.check_weights(H), wrt))
+
+    def ggn_diagonal(self, H=None, wrt=None):
+        """The diagonal of `ggn`, from the factors alone: ``sum_s (sum_o delta_soj^2) h_si^2``.
+
+        Parameters
+        ----------
+        H, wrt
+            As of `ggn`.
+
+        Returns
+        -------
+        (P,) ndarray
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> bool(np.allclose(J.ggn_diagonal(), np.diag(J.ggn())))
+        True
+        """
+        return curvature.ggn_diagonal(self.batch(), self.check_weights(H), wrt)
+
+    def kfac(self, H=None):
+        """[(A, B), ...]: the Kronecker factors of each layer's block of `ggn`.
+
+        ``A = (1/N) sum_s [h 1]^T [h 1]``, ``B = sum_s delta^T H delta``: the block is close to B (x) A,
+        and equal to it for one sample, in the order [W b] row by row.
+
+        Parameters
+        ----------
+        H
+            As of `ggn`.
+
+        Returns
+        -------
+        list of ((n_k + 1, n_k + 1) ndarray, (n_{k+1}, n_{k+1}) ndarray)
+
+        References
+        ----------
+        J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate
+        curvature" (2015); A. Botev, H. Ritter, D. Barber (2017) for the factors of a Gauss-Newton matrix.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> [(A, B), _] = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4))).kfac()
+        >>> A.shape, B.shape
+        ((5, 5), (8, 8))
+        """
+        return curvature.kfac(self.batch(), self.check_weights(H))
+
+    def covariance(self, Sigma, full=False):
+        """J Sigma J^T: the covariance of the outputs for parameters of covariance Sigma.
+
+        The predictive variance of a Laplace approximation, the delta method, the innovation covariance
+        of an extended Kalman filter.
+
+        Parameters
+        ----------
+        Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
+            A multiple of the identity, a diagonal, a factor U of U U^T, a symmetric matrix, or one
+            Kronecker pair (A, B) a layer, with the shapes that `kfac` returns.
+        full : bool
+            Every sample against every other.
+
+        Returns
+        -------
+        (N, m, m) ndarray, or (N, m, N, m) if full
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where Sigma has none of these forms.
+        MemoryError
+            Where the full result exceeds the memory available.
+
+        References
+        ----------
+        D. J. C. MacKay, "A practical Bayesian framework for backpropagation networks" (1992).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> J.covariance(0.1).shape, J.covariance(np.ones((58, 4)), full=True).shape
+        ((3, 2, 2), (3, 2, 3, 2))
+        """
+        if full:
+            S = covariance.full(self.batch(), Sigma)
+            return S if self.outputs.ndim == 2 else S[0, :, 0]
+        return self.unbatch(covariance.per_sample(self.batch(), Sigma))
+
+    def solve(self, r, damping, damping_matrix="identity"):
+        """``argmin |J p - r|^2 + damping |p|^2``: one damped Gauss-Newton step.
+
+        On the smaller side of J, P x P or (N m) x (N m), by Cholesky; by LSMR where neither fits in
+        memory. With a damping of 0 the solution of least norm. Several dampings share one factorisation.
+
+        Parameters
+        ----------
+        r : (N, m) array_like
+        damping : float or sequence of float
+            At least 0.
+        damping_matrix : {"identity", "marquardt"}
+            |p|^2, or ``p^T diag(J^T J) p``.
+
+        Returns
+        -------
+        (P,) ndarray, or (len(damping), P) for several
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where r or damping is not as above.
+
+        References
+        ----------
+        K. Levenberg (1944); D. W. Marquardt, "An algorithm for least-squares estimation of nonlinear
+        parameters" (1963).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> J.solve(np.ones((3, 2)), damping=1e-3).shape
+        (58,)
+        """
+        return solve.solve(self.batch(), self.like_outputs(r, "r"), damping, damping_matrix)
+
+    # Inside the package
+
+    def batch(self):
+        """This Jacobian with an N axis."""
+        if self.outputs.ndim == 2:
+            return self
+        return Jacobian(
+            self.engine,
+            self.sizes,
+            self.outputs[None],
+            [h[None] for h in self.inputs],
+            [d[None] for d in self.deltas],
+            self.first_weight,
+        )
+
+    def unbatch(self, result):
+        """A result of `batch()` without the N axis where this Jacobian has none."""
+        return result if self.outputs.ndim == 2 else result[0]
+
+    def slabs(self, numbers, nbytes):
+        """(slice, Jacobian) of consecutive samples, `numbers` a sample filling up to `nbytes`."""
+        step = max(1, nbytes // max(1, numbers * self.dtype.itemsize))
+        for start in range(0, len(self.outputs), step):
+            part = slice(start, min(start + step, len(self.outputs)))
+            yield (
+                part,
+                Jacobian(
+                    self.engine,
+                    self.sizes,
+                    self.outputs[part],
+                    [h[part] for h in self.inputs],
+                    [d[part] for d in self.deltas],
+                    self.first_weight,
+                ),
+            )
+
+    def check_weights(self, H):
+        if H is None:
+            return None
+        *N, m = self.outputs.shape
+        if not N:
+            H = _validate.numbers(H, "H")[None]
+        return _validate.weights(H, *(N or [1]), m, self.dtype)
+
+    def like_outputs(self, r, name):
+        r = _validate.like(r, self.outputs.shape, name, self.dtype)
+        return r if r.ndim == 2 else r[None]
+
     def _result(self, out, shape, what, instead):
         if out is not None:
-            factors = (self.outputs, *self.inputs, *self.deltas, self._first_weight)
+            factors = (self.outputs, *self.inputs, *self.deltas, self.first_weight)
             return _validate.out(out, shape, self.dtype, *factors)
         _validate.room(shape, self.dtype, what, instead)
         return np.empty(shape, self.dtype)
+
+
+class Transposed:
+    """J^T, for ``J.T @ u``."""
+
+    def __init__(self, J):
+        self.T = J
+
+    def __matmul__(self, u):
+        return self.T.rmatvec(u)

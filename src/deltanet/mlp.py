@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deltanet import _validate, params
+from deltanet import _validate, params, stream
 from deltanet.core.engine import Engine
 from deltanet.jacobian import Jacobian
 
@@ -424,6 +424,93 @@ class MLP:
         out = self._result(out, shape, "input_jacobian", "pass blocks of X", X, given)
         self._engine.run(lead, X=X, Jx=out, count=_validate.count(threads))
         return out
+
+    # Sums over data of any length
+
+    def gradient(self, X, R, progress=None):
+        """J^T R over all samples, block by block: the gradient of ``sum R_so y_so``.
+
+        Parameters
+        ----------
+        X : (N, n_0) array_like
+            A memory map is read block by block.
+        R : (N, m) array_like
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (P,) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where X or R has another shape.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X, R = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4)), np.ones((3, 2))
+        >>> bool(np.allclose(net.gradient(X, R), net.jacobian(X).T @ R))
+        True
+        """
+        return stream.gradient(self, X, R, progress)
+
+    def ggn(self, X, R=None, H=None, wrt=None, progress=None):
+        """J^T H J over all samples, block by block; with R also J^T H R from the same pass.
+
+        Parameters
+        ----------
+        X : (N, n_0) array_like
+            A memory map is read block by block.
+        R : (N, m) array_like, optional
+            Residuals, for the normal equations of least squares.
+        H : (N,) or (N, m, m) array_like, optional
+            See `Jacobian.ggn`.
+        wrt : None, "last", "weights", "biases" or list of int
+            See `Jacobian.ggn`.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (P, P) ndarray, or with R the pair of it and a (P,) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where an argument has another shape.
+        MemoryError
+            Where the result exceeds the memory available.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> A, g = dn.MLP([4, 8, 2], seed=0).ggn(np.ones((3, 4)), np.ones((3, 2)))
+        >>> A.shape, g.shape
+        ((58, 58), (58,))
+        """
+        return stream.ggn(self, X, R, H, wrt, progress)
+
+    def ggn_diagonal(self, X, H=None, wrt=None, progress=None):
+        """The diagonal of `ggn` over all samples, block by block, from the factors alone.
+
+        Parameters
+        ----------
+        X, H, wrt, progress
+            As of `ggn`.
+
+        Returns
+        -------
+        (P,) ndarray
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> dn.MLP([4, 8, 2], seed=0).ggn_diagonal(np.ones((3, 4))).shape
+        (58,)
+        """
+        return stream.ggn_diagonal(self, X, H, wrt, progress)
 
     def _samples(self, X):
         """X where the core can read it, and the leading shape of every result: (N,) or ()."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from deltanet import machine, threads
 
+from deltanet.core.contract cimport gram_tile, pull, push
 from deltanet.core.delta cimport chain, input_jacobian
 from deltanet.core.emit cimport emit
 from deltanet.core.forward cimport forward
@@ -32,6 +33,7 @@ cnp.import_array()
 cdef enum:
     WORKSPACE = 256 * 1024     # bytes of h, fprime and delta in a block
     RESULT = 64 * 1024 * 1024  # bytes of dense rows in a block
+    TILE = 192                 # rows of J in a tile of the Gram matrix
     SMALL = 32 * 1024          # numbers made by a call that is not worth giving the GIL back for
     LARGE = 1024 * 1024        # numbers made by a call that is worth a second thread
 
@@ -42,7 +44,7 @@ cdef Py_ssize_t STREAM = machine.last_level_cache()
 def _simd():
     """The vector instructions to use: the best there are, or what DELTANET_SIMD says, if it is there."""
     names = ("baseline", "avx2", "avx512")[:dn_simd_best() + 1]
-    name = os.environ.get("DELTANET_SIMD", names[len(names) - 1])
+    name = os.environ.get("DELTANET_SIMD", names[-1])
     if name not in names:
         raise ImportError(f"DELTANET_SIMD must be one of {', '.join(names)} here; got {name!r}")
     return name, names.index(name)
@@ -59,14 +61,18 @@ cdef struct Job:
     void* y            # (N, m), or NULL like all that is not wanted
     void* J            # (N, m, P)
     void* Jx           # (N, m, n_0)
+    const void* v      # (P,)
+    void* Jv           # (N, m)
+    const void* u      # (N, m)
     void** h           # one array of all samples a layer; NULL: kept in the workspace only
+    void** fprime
     void** delta
     bint chained       # whether any delta is wanted
     bint stream        # whether J is written past the caches
 
 
 cdef class Workspace:
-    """Memory of one thread: 5 (L + 1) pointers to layers, then the numbers of a block."""
+    """Memory of one thread: 6 (L + 1) pointers to layers, then the numbers of a block."""
 
     cdef void** layers
     cdef char* numbers
@@ -107,11 +113,11 @@ cdef class Engine:
         self.net.w = <Py_ssize_t*> data(w)
         self.net.act = <int*> data(act)
         self.net.alpha = <double*> data(alpha)
-        self.net.coupled = codes[len(codes) - 1] >= SOFTMAX
+        self.net.coupled = codes[-1] >= SOFTMAX
         self.net.scaled_input = scaled_input
         self.net.scaled_output = scaled_output
         self.net.simd = _SIMD_LEVEL
-        self.sample = self.itemsize * (sum(sizes) + (1 + sizes[len(sizes) - 1]) * sum(sizes[1:]))
+        self.sample = self.itemsize * (sum(sizes) + (1 + sizes[-1]) * sum(sizes[1:]))
         self.most = max(1, WORKSPACE // self.sample)
         self.idle = []
 
@@ -142,24 +148,28 @@ cdef class Engine:
             and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> array)
         )
 
-    def run(self, tuple lead, X=None, y=None, J=None, Jx=None, h=None, delta=None,
-            first_weight=None, count=None):
-        """Evaluate what is given an array: outputs, dense rows, input Jacobian, the factors.
+    def run(self, tuple lead, X=None, y=None, J=None, Jx=None, v=None, Jv=None, u=None, s=None,
+            h=None, delta=None, first_weight=None, count=None):
+        """Evaluate what is given an array: outputs, dense rows, input Jacobian, products, the factors.
 
         lead is (N,), or () for a single sample; h holds h[0 .. L-1] and delta holds delta[1 .. L], as
-        the Jacobian stores them. Without X they are the input, and J or Jx are made from them; Jx with
-        the W^(1) they were made with. `count` is of threads.
+        the Jacobian stores them. Without X they are the input, and the rest is made from them: J; Jx
+        with the W^(1) they were made with; J v; or s[1 .. L], the first half of J^T u (core/contract).
+        `count` is of threads.
         """
         cdef Call call
         cdef Workspace work = self.acquire()
         cdef Py_ssize_t N = lead[0] if lead else 1, L1 = self.net.L + 1, k, B, numbers
         cdef Job job = Job(N, data(self.theta if first_weight is None else first_weight),
-                           data(self.affine), data(X), data(y), data(J), data(Jx), NULL, NULL,
+                           data(self.affine), data(X), data(y), data(J), data(Jx), data(v), data(Jv),
+                           data(u), NULL, NULL, NULL,
                            not (J is None and Jx is None and delta is None), False)
         job.h = work.layers + 3 * L1
-        job.delta = job.h + L1
+        job.fprime = job.h + L1
+        job.delta = job.fprime + L1
         for k in range(L1):
             job.h[k] = data(h[k]) if h is not None and k < L1 - 1 else NULL
+            job.fprime[k] = data(s[k - 1]) if s is not None and k > 0 else NULL
             job.delta[k] = data(delta[k - 1]) if delta is not None and k > 0 else NULL
         numbers = N * self.net.P * (self.net.n[self.net.L] if job.chained else 1)
         B = self.block(N, numbers, J is not None)
@@ -168,20 +178,26 @@ cdef class Engine:
             if N <= B:
                 self.alone(&job, work, numbers)
             else:
-                call = Call(self, N, B, (work, X, y, J, Jx, h, delta, first_weight))
+                call = Call(self, N, B, (work, X, y, J, Jx, v, Jv, u, s, h, delta, first_weight))
                 call.job = job
                 threads.spread(call, self.threads(count, numbers, call.blocks))
         finally:
             self.idle.append(work)
 
+    def gram(self, K, h, delta, h2, delta2, count=None):
+        """K (N, m, N', m) = J J'^T; its upper half in tiles when both sides are the same lists."""
+        tiles = Tiles(self, K, h, delta, h2, delta2)
+        threads.spread(tiles, self.threads(count, K.size * sum(d.shape[-1] for d in delta), tiles.count))
+
     def loop(self, X, J, Py_ssize_t repeats):
         """Evaluate one sample's dense rows `repeats` times: the cost of the kernels alone."""
         cdef Workspace work = self.acquire()
-        cdef Job job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL,
-                           work.layers + 3 * (self.net.L + 1), NULL, True, False)
+        cdef Job job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL, NULL,
+                           NULL, NULL, work.layers + 3 * (self.net.L + 1), NULL, NULL, True, False)
         cdef Py_ssize_t i
-        job.delta = job.h + self.net.L + 1
-        for i in range(2 * (self.net.L + 1)):
+        job.fprime = job.h + self.net.L + 1
+        job.delta = job.fprime + self.net.L + 1
+        for i in range(3 * (self.net.L + 1)):
             job.h[i] = NULL
         with nogil:
             for _ in range(repeats):
@@ -216,7 +232,7 @@ cdef class Engine:
     cdef Workspace acquire(self):
         if self.idle:
             return self.idle.pop()
-        return Workspace(5 * (self.net.L + 1), self.most * self.sample)
+        return Workspace(6 * (self.net.L + 1), self.most * self.sample)
 
     cdef void evaluate(self, const Job* job, Workspace work, Py_ssize_t start,
                        Py_ssize_t B) noexcept nogil:
@@ -256,6 +272,60 @@ cdef class Call:
             pass
 
 
+cdef class Tiles:
+    """J J'^T on its way through the threads, in square tiles; of a symmetric one the upper half."""
+
+    cdef Engine engine
+    cdef void** layers         # h, delta, h', delta' of L + 1 layers each
+    cdef char* K
+    cdef Py_ssize_t N, N2, T   # samples of either side, of a tile
+    cdef readonly Py_ssize_t count
+    cdef object tiles, arrays
+
+    def __cinit__(self, Engine engine, K, h, delta, h2, delta2):
+        cdef Py_ssize_t L1 = engine.net.L + 1, m = engine.net.n[L1 - 1], k
+        self.engine, self.arrays, self.K = engine, (K, h, delta, h2, delta2), <char*> data(K)
+        self.N, self.N2, self.T = K.shape[0], K.shape[2], max(1, TILE // m)
+        self.layers = <void**> malloc(4 * L1 * sizeof(void*))
+        if self.layers == NULL:
+            raise MemoryError("no memory for the pointers to the layers")
+        for k in range(1, L1):
+            self.layers[k - 1] = data(h[k - 1])
+            self.layers[L1 + k] = data(delta[k - 1])
+            self.layers[2 * L1 + k - 1] = data(h2[k - 1])
+            self.layers[3 * L1 + k] = data(delta2[k - 1])
+        tiles = [
+            (a, b) for a in range(0, self.N, self.T)
+            for b in range(a if h is h2 else 0, self.N2, self.T)
+        ]
+        self.count, self.tiles = len(tiles), iter(tiles)
+
+    def __dealloc__(self):
+        free(self.layers)
+
+    def work(self):
+        cdef Py_ssize_t m = self.engine.net.n[self.engine.net.L], a, b, rows = self.T * m
+        cdef Workspace work = Workspace(0, self.engine.itemsize * (rows * rows + self.T * self.T))
+        for a, b in self.tiles:
+            with nogil:
+                if self.engine.is_double:
+                    tile[double](self, <double*> work.numbers, a, b)
+                else:
+                    tile[float](self, <float*> work.numbers, a, b)
+            PyErr_CheckSignals()
+
+    def stop(self):
+        for _ in self.tiles:
+            pass
+
+
+cdef void tile(Tiles t, floating* work, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    cdef Py_ssize_t L1 = t.engine.net.L + 1, m = t.engine.net.n[L1 - 1], pitch = t.N2 * m
+    gram_tile(<floating*> t.K + a * m * pitch + b * m, work, t.layers, t.layers + L1,
+              t.layers + 2 * L1, t.layers + 3 * L1, &t.engine.net,
+              a, min(t.T, t.N - a), b, min(t.T, t.N2 - b), pitch)
+
+
 cdef inline void* data(array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)
 
@@ -288,7 +358,7 @@ cdef void evaluate(const Net* net, const Job* job, void** layers, floating* numb
     for k in range(L):
         h[k] = take(&numbers, job.h[k], start, B, net.n[k])
     for k in range(1, L + 1):
-        fprime[k] = take(&numbers, NULL, start, B, net.n[k])
+        fprime[k] = take(&numbers, job.fprime[k], start, B, net.n[k])
         delta[k] = take(&numbers, job.delta[k], start, B, m * net.n[k])
     if job.X != NULL:
         forward(h, fprime, <floating*> job.X + start * net.n[0], <floating*> job.theta,
@@ -300,3 +370,7 @@ cdef void evaluate(const Net* net, const Job* job, void** layers, floating* numb
     if job.Jx != NULL:
         input_jacobian(<floating*> job.Jx + start * m * net.n[0], delta[1], <floating*> job.theta,
                        <floating*> job.affine, net, B)
+    if job.Jv != NULL:
+        push(<floating*> job.Jv + start * m, fprime, h, delta, <floating*> job.v, net, B)
+    if job.u != NULL:
+        pull(fprime, delta, <floating*> job.u + start * m, net, B)

@@ -1,0 +1,76 @@
+"""(h, delta) -> J v, the first half of J^T u, tiles of J J^T (symbols: net.pxd)."""
+
+from cython cimport floating
+from libc.string cimport memset
+
+from deltanet.core.blas cimport gemm_nt
+from deltanet.core.net cimport Net
+
+
+cdef void push(floating* Jv, floating** t, floating** h, floating** delta, const floating* v,
+               const Net* net, Py_ssize_t N) noexcept nogil:
+    """(J v)_so = sum_k delta^(k)_so . t^(k)_s,    t^(k) = h^(k-1) V^(k)T + c^(k)    (N, m)
+
+    V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta; t (N, n_k) is work space.
+    """
+    cdef Py_ssize_t s, o, j, k, m = net.n[net.L]
+    cdef Py_ssize_t* n = net.n
+    cdef const floating* c
+    cdef floating total
+    memset(Jv, 0, N * m * sizeof(floating))
+    for k in range(1, net.L + 1):
+        c = v + net.w[k] + n[k] * n[k - 1]
+        for s in range(N):
+            for j in range(n[k]):
+                t[k][s * n[k] + j] = c[j]
+        gemm_nt(t[k], h[k - 1], v + net.w[k], N, n[k], n[k - 1], net.simd)
+        for s in range(N):
+            gemm_nt(Jv + s * m, t[k] + s * n[k], delta[k] + s * m * n[k], 1, m, n[k], net.simd)
+
+
+cdef void pull(floating** s, floating** delta, const floating* u,
+               const Net* net, Py_ssize_t N) noexcept nogil:
+    """s^(k)_s = sum_o u_so delta^(k)_so    (N, n_k): then J^T u has the blocks s^(k)T h^(k-1), sum_s s^(k)"""
+    cdef Py_ssize_t i, o, j, k, m = net.n[net.L]
+    cdef const floating* d
+    cdef floating* row
+    for k in range(1, net.L + 1):
+        d = delta[k]
+        for i in range(N):
+            row = s[k] + i * net.n[k]
+            memset(row, 0, net.n[k] * sizeof(floating))
+            for o in range(m):
+                for j in range(net.n[k]):
+                    row[j] += u[i * m + o] * d[j]
+                d += net.n[k]
+
+
+cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** h2, void** delta2,
+                    const Net* net, Py_ssize_t a, Py_ssize_t A, Py_ssize_t b, Py_ssize_t B,
+                    Py_ssize_t pitch) noexcept nogil:
+    """K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
+
+    Samples a .. a + A against b .. b + B; K is the corner of the tile in rows of `pitch`, work holds
+    (A m + A) (B m + B) numbers.
+    """
+    cdef Py_ssize_t k, s, z, o, q, m = net.n[net.L]
+    cdef Py_ssize_t* n = net.n
+    cdef floating* dd = work                  # (A m, B m)
+    cdef floating* hh = work + A * m * B * m  # (A, B)
+    cdef floating* row
+    for s in range(A * m):
+        memset(K + s * pitch, 0, B * m * sizeof(floating))
+    for k in range(1, net.L + 1):
+        memset(dd, 0, A * m * B * m * sizeof(floating))
+        gemm_nt(dd, <floating*> delta[k] + a * m * n[k], <floating*> delta2[k] + b * m * n[k],
+                A * m, B * m, n[k], net.simd)
+        for s in range(A * B):
+            hh[s] = 1
+        gemm_nt(hh, <floating*> h[k - 1] + a * n[k - 1], <floating*> h2[k - 1] + b * n[k - 1],
+                A, B, n[k - 1], net.simd)
+        for s in range(A):
+            for o in range(m):
+                row = K + (s * m + o) * pitch
+                for z in range(B):
+                    for q in range(m):
+                        row[z * m + q] += dd[((s * m + o) * B + z) * m + q] * hh[s * B + z]

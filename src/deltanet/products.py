@@ -1,0 +1,60 @@
+"""J v, J^T u, and J as a SciPy LinearOperator: from the factors, N m P numbers are never formed."""
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from deltanet import _validate
+from deltanet.params import offsets, views
+
+SLAB = 2**23  # bytes of the intermediate rows s = sum_o u_o delta_o that are held at once
+
+
+def matvec(J, v, threads):
+    """J v: (P,) -> (N, m), (P, r) -> (N, m, r)."""
+    v = _validate.columns(v, J.shape[-1:], "v", J.dtype)
+    lead = J.outputs.shape[:-1]
+    vectors = v if v.ndim == 2 else v[None]
+    results = np.empty((len(vectors), *J.outputs.shape), J.dtype)
+    for one, Jv in zip(vectors, results, strict=True):
+        J.engine.run(lead, v=one, Jv=Jv, h=J.inputs, delta=J.deltas, count=threads)
+    return np.moveaxis(results, 0, -1) if v.ndim == 2 else results[0]
+
+
+def rmatvec(J, u, threads):
+    """J^T u: (N, m) -> (P,), (N, m, r) -> (P, r)."""
+    u = _validate.columns(u, J.outputs.shape, "u", J.dtype)
+    vectors = u if u.ndim > J.outputs.ndim else u[None]
+    results = np.zeros((len(vectors), J.shape[-1]), J.dtype)
+    for one, JTu in zip(vectors, results, strict=True):
+        for part, rows in J.batch().slabs(sum(J.sizes[1:]), SLAB):
+            accumulate(rows, np.atleast_2d(one)[part], JTu, threads)
+    return results.T if u.ndim > J.outputs.ndim else results[0]
+
+
+def accumulate(J, u, JTu, threads):
+    """JTu += J^T u of some samples: dW = s^T h, db = sum_s s, with s_s = sum_o u_so delta_so."""
+    s = [np.empty((len(J.outputs), n), J.dtype) for n in J.sizes[1:]]
+    J.engine.run((len(J.outputs),), u=u, s=s, h=J.inputs, delta=J.deltas, count=threads)
+    for (dW, db), sk, h in zip(views(JTu, J.sizes), s, J.inputs, strict=True):
+        dW += sk.T @ h
+        db += sk.sum(axis=0)
+
+
+class Operator(LinearOperator):
+    """J as an operator of shape (N m, P) for `scipy.sparse.linalg` and `scipy.optimize`."""
+
+    def __init__(self, J):
+        self.J = J
+        super().__init__(J.dtype, (J.outputs.size, offsets(J.sizes)[-1]))
+
+    def _matvec(self, v):
+        return self.J.matvec(v.reshape(-1)).reshape(-1)
+
+    def _rmatvec(self, u):
+        return self.J.rmatvec(u.reshape(self.J.outputs.shape))
+
+    def _matmat(self, V):
+        return self.J.matvec(V).reshape(self.shape[0], -1)
+
+    def _rmatmat(self, U):
+        return self.J.rmatvec(U.reshape(*self.J.outputs.shape, -1))
