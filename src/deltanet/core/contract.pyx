@@ -51,12 +51,13 @@ cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** 
     """K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
 
     Samples a .. a + A against b .. b + B; K is the corner of the tile in rows of `pitch`, work holds
-    (A m + A) (B m + B) numbers.
+    A m B m + A B + B m numbers.
     """
-    cdef Py_ssize_t k, s, z, o, q, m = net.n[net.L]
+    cdef Py_ssize_t k, s, z, o, i, m = net.n[net.L]
     cdef Py_ssize_t* n = net.n
-    cdef floating* dd = work                  # (A m, B m)
-    cdef floating* hh = work + A * m * B * m  # (A, B)
+    cdef floating* dd = work               # (A m, B m)
+    cdef floating* hh = dd + A * m * B * m # (A, B)
+    cdef floating* factor = hh + A * B     # (B m,)
     cdef floating* row
     for s in range(A * m):
         memset(K + s * pitch, 0, B * m * sizeof(floating))
@@ -69,8 +70,10 @@ cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** 
         gemm_nt(hh, <floating*> h[k - 1] + a * n[k - 1], <floating*> h2[k - 1] + b * n[k - 1],
                 A, B, n[k - 1], net.simd)
         for s in range(A):
+            for z in range(B):
+                for o in range(m):
+                    factor[z * m + o] = hh[s * B + z]
             for o in range(m):
                 row = K + (s * m + o) * pitch
-                for z in range(B):
-                    for q in range(m):
-                        row[z * m + q] += dd[((s * m + o) * B + z) * m + q] * hh[s * B + z]
+                for i in range(B * m):
+                    row[i] += dd[(s * m + o) * B * m + i] * factor[i]

@@ -305,7 +305,7 @@ cdef class Tiles:
 
     def work(self):
         cdef Py_ssize_t m = self.engine.net.n[self.engine.net.L], a, b, rows = self.T * m
-        cdef Workspace work = Workspace(0, self.engine.itemsize * (rows * rows + self.T * self.T))
+        cdef Workspace work = Workspace(0, self.engine.itemsize * (rows * rows + self.T * self.T + rows))
         for a, b in self.tiles:
             with nogil:
                 if self.engine.is_double:
