@@ -145,6 +145,7 @@ class Jacobian:
         >>> bool((net.jacobian(X).to_dense() == net.jacobian_dense(X)).all())
         True
         """
+        fresh = out is None
         out = self._result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
         self.engine.run(
             self.outputs.shape[:-1],
@@ -152,6 +153,7 @@ class Jacobian:
             h=self.inputs,
             delta=self.deltas,
             count=_validate.count(threads),
+            fresh=fresh,
         )
         return out
 

@@ -1,5 +1,7 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
+import math
+
 import numpy as np
 
 from deltanet import _validate, params, stream
@@ -338,9 +340,12 @@ class MLP:
         m = self._sizes[-1]
         count = sum(self._sizes) + m * sum(self._sizes[1:])
         _validate.room((*lead, count), self.dtype, "the factors", "pass blocks of X")
-        outputs = np.empty((*lead, m), self.dtype)
-        inputs = [np.empty((*lead, n), self.dtype) for n in self._sizes[:-1]]
-        deltas = [np.empty((*lead, m, n), self.dtype) for n in self._sizes[1:]]
+        outputs, *rest = params.split(
+            np.empty(math.prod(lead) * count, self.dtype),
+            [(*lead, m), *((*lead, n) for n in self._sizes[:-1])]
+            + [(*lead, m, n) for n in self._sizes[1:]],
+        )
+        inputs, deltas = rest[: len(self._weights)], rest[len(self._weights) :]
         self._engine.run(
             lead, X=X, y=outputs, h=inputs, delta=deltas, count=_validate.count(threads)
         )
@@ -382,11 +387,11 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
-        given = X
+        given, fresh = X, out is None
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._params.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
-        self._engine.run(lead, X=X, J=out, count=_validate.count(threads))
+        self._engine.run(lead, X=X, J=out, count=_validate.count(threads), fresh=fresh)
         return out
 
     def input_jacobian(self, X, out=None, threads=None):

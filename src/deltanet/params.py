@@ -4,6 +4,7 @@ theta holds W^(1) row-major, b^(1), ..., W^(L), b^(L): the order of
 `torch.nn.utils.parameters_to_vector` on a Sequential of Linear layers.
 """
 
+import math
 from itertools import pairwise
 
 
@@ -38,3 +39,22 @@ def views(theta, sizes):
         W = theta[..., start:bias].reshape(*theta.shape[:-1], n_out, n_in)
         blocks.append((W, theta[..., bias : bias + n_out]))
     return blocks
+
+
+def split(buffer, shapes):
+    """Arrays of these shapes, one behind the other in `buffer`.
+
+    One buffer where many arrays could be: malloc gives it back without a page fault.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> split(np.arange(5.0), [(1, 2), (3,)])
+    [array([[0., 1.]]), array([2., 3., 4.])]
+    """
+    arrays, start = [], 0
+    for shape in shapes:
+        stop = start + math.prod(shape)
+        arrays.append(buffer[start:stop].reshape(shape))
+        start = stop
+    return arrays

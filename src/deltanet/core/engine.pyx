@@ -31,13 +31,16 @@ cdef extern from "simd.h" nogil:
 cnp.import_array()
 
 cdef enum:
-    WORKSPACE = 256 * 1024     # bytes of h, fprime and delta in a block
-    RESULT = 64 * 1024 * 1024  # bytes of dense rows in a block
+    WORKSPACE = 512 * 1024     # bytes of h, fprime and delta in a block
+    MOST = 4 * 1024 * 1024     # and of a block of GEMM samples, of a wide net
+    GEMM = 16                  # samples that a product with the weights should have
+    RESULT = 256 * 1024 * 1024 # bytes of dense rows in a block
     TILE = 192                 # rows of J in a tile of the Gram matrix
     SMALL = 32 * 1024          # numbers made by a call that is not worth giving the GIL back for
     LARGE = 1024 * 1024        # numbers made by a call that is worth a second thread
 
-# Dense results larger than this are written past the caches.
+# Dense results larger than this are written past the caches, where their memory was touched before:
+# what the system has just cleared lies in the caches, and a streaming store would write it twice.
 cdef Py_ssize_t STREAM = machine.last_level_cache()
 
 
@@ -118,7 +121,7 @@ cdef class Engine:
         self.net.scaled_output = scaled_output
         self.net.simd = _SIMD_LEVEL
         self.sample = self.itemsize * (sum(sizes) + (1 + sizes[-1]) * sum(sizes[1:]))
-        self.most = max(1, WORKSPACE // self.sample)
+        self.most = max(1, WORKSPACE // self.sample, min(GEMM, MOST // self.sample))
         self.idle = []
 
     def reads(self, X):
@@ -149,13 +152,13 @@ cdef class Engine:
         )
 
     def run(self, tuple lead, X=None, y=None, J=None, Jx=None, v=None, Jv=None, u=None, s=None,
-            h=None, delta=None, first_weight=None, count=None):
+            h=None, delta=None, first_weight=None, count=None, fresh=False):
         """Evaluate what is given an array: outputs, dense rows, input Jacobian, products, the factors.
 
         lead is (N,), or () for a single sample; h holds h[0 .. L-1] and delta holds delta[1 .. L], as
         the Jacobian stores them. Without X they are the input, and the rest is made from them: J; Jx
         with the W^(1) they were made with; J v; or s[1 .. L], the first half of J^T u (core/contract).
-        `count` is of threads.
+        `count` is of threads; `fresh` says that the memory of J was never touched.
         """
         cdef Call call
         cdef Workspace work = self.acquire()
@@ -173,7 +176,7 @@ cdef class Engine:
             job.delta[k] = data(delta[k - 1]) if delta is not None and k > 0 else NULL
         numbers = N * self.net.P * (self.net.n[self.net.L] if job.chained else 1)
         B = self.block(N, numbers, J is not None)
-        job.stream = J is not None and numbers * self.itemsize > STREAM
+        job.stream = J is not None and not fresh and numbers * self.itemsize > STREAM
         try:
             if N <= B:
                 self.alone(&job, work, numbers)
@@ -224,7 +227,7 @@ cdef class Engine:
         """Samples in a block: a function of the network, of N and of what is asked for alone."""
         cdef Py_ssize_t B = self.most
         if numbers >= LARGE:  # some blocks for every thread
-            B = min(B, max(4, -(-N // 16)))
+            B = min(B, max(4 if dense else GEMM, -(-N // 16)))
         if dense:
             B = min(B, RESULT // (self.itemsize * self.net.P * self.net.n[self.net.L]))
         return max(1, B)

@@ -1,0 +1,41 @@
+"""python -m bench [NAME ...] [--seconds S] [--output DIR]
+
+Times deltanet beside its floors and its peers, and writes results.md and results.png. Names: dense, tiny,
+factors, inputs, sweep, memory, verbs, fit; all of them by default. `python -m bench crossover` shows where
+BLAS overtakes the plain loops; results.md stays as it is then.
+"""
+
+import argparse
+from pathlib import Path
+
+from bench import dense, peers, report
+
+
+def main():
+    parts = {
+        "dense": dense.dense,
+        "tiny": dense.tiny,
+        "factors": dense.factors,
+        "inputs": dense.inputs,
+        "sweep": dense.sweep,
+        "memory": dense.memory,
+    }
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[1])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*parts, "crossover"]))
+    parser.add_argument("--seconds", type=float, default=8, help="for each table row")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder")
+    options = parser.parse_args()
+    if unknown := set(options.names) - {*parts, "crossover"}:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    if options.names == ["crossover"]:
+        return dense.crossover()
+    result = report.Report({"torch": peers.torch, "JAX": peers.jax, "CasADi": peers.casadi})
+    for name in options.names or parts:
+        series = parts[name](result, options.seconds)
+        if series:
+            report.plot(series, options.output / "results.png")
+        result.write(options.output / "results.md")
+
+
+if __name__ == "__main__":
+    main()
