@@ -1,14 +1,14 @@
 """python -m bench [NAME ...] [--seconds S] [--output DIR]
 
 Times deltanet beside its floors and its peers, and writes results.md and results.png. Names: dense, tiny,
-factors, inputs, sweep, memory, verbs, fit; all of them by default. `python -m bench crossover` shows where
+factors, inputs, sweep, memory, gram, norms, products, fit; all of them by default. `python -m bench crossover` shows where
 BLAS overtakes the plain loops; results.md stays as it is then.
 """
 
 import argparse
 from pathlib import Path
 
-from bench import dense, peers, report
+from bench import dense, peers, report, verbs
 
 
 def main():
@@ -19,6 +19,9 @@ def main():
         "inputs": dense.inputs,
         "sweep": dense.sweep,
         "memory": dense.memory,
+        "gram": verbs.gram,
+        "norms": verbs.norms,
+        "products": verbs.products,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*parts, "crossover"]))
