@@ -79,7 +79,7 @@ def activation(spec):
         raise ValueError(f"activation {name!r} takes no parameter; got {rest[0]!r}")
     try:
         parameter = float(rest[0])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         parameter = math.nan
     if not math.isfinite(parameter) or (name == "softplus" and parameter <= 0):
         rule = "positive and finite" if name == "softplus" else "a finite number"

@@ -5,12 +5,14 @@ layers.0.weight, layers.0.bias, ... and, where the net has them, input_shift, in
 output_scale. Files without a header are taken for the state_dict of a torch Sequential.
 """
 
+import json
 import re
 from itertools import pairwise
 
 import numpy as np
 
 VERSION = 1
+LONGEST = 2**18  # characters of a header
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
@@ -28,6 +30,13 @@ def pack(net):
         if getattr(net, name) is not None:
             arrays[name] = getattr(net, name)
     return header, arrays
+
+
+def parse(text):
+    """The header from its JSON."""
+    if len(text) > LONGEST:
+        raise ValueError(f"the header must have at most {LONGEST} characters; got {len(text)}")
+    return json.loads(text)
 
 
 def unpack(header, arrays, activation, output):
@@ -52,7 +61,7 @@ def finite(array, name):
         return
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}")
-    if not np.isfinite(array).all():
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 

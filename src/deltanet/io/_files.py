@@ -30,6 +30,6 @@ def reading(path, *broken):
         yield
     except OSError:
         raise
-    except (ValueError, TypeError, *broken) as error:
+    except (ValueError, TypeError, RecursionError, *broken) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{os.fspath(path)}: {reason}") from error

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from deltanet.io._content import parse
 from deltanet.io._files import reading, replacing
 
 HEADER = "deltanet"  # the metadata key that holds the header as JSON
@@ -38,4 +39,4 @@ def read(path):
     ):
         arrays = {name: file.get_tensor(name) for name in file.keys()}
         metadata = file.metadata() or {}
-        return json.loads(metadata[HEADER]) if HEADER in metadata else None, arrays
+        return parse(metadata[HEADER]) if HEADER in metadata else None, arrays

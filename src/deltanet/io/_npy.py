@@ -1,0 +1,86 @@
+""".npy arrays, alone or in a zip archive: what their header says is checked before anything is allocated."""
+
+import ast
+import math
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+
+LONGEST_HEADER = 10_000  # bytes; NumPy's own limit
+LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the format
+CHUNK = 2**16
+DIRECTORY = (
+    2**16
+)  # bytes of an archive's directory, and a sixteenth of the file: zipfile holds it as objects
+# What zipfile raises over a broken archive, besides OSError and ValueError.
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
+
+
+def layout(file, size):
+    """(shape, fortran order, dtype) of the array in `file` of `size` bytes, which stands at its data then."""
+    if file.read(6) != b"\x93NUMPY":
+        raise ValueError("it is no .npy array: its magic string is missing")
+    version = tuple(file.read(2))
+    if version not in LENGTHS:
+        raise ValueError(f"its .npy version must be 1.0 or 2.0; got {version}")
+    prefix = file.read(struct.calcsize(LENGTHS[version]))
+    length = int.from_bytes(prefix, "little")
+    if length > LONGEST_HEADER or file.tell() + length > size:
+        raise ValueError(
+            f"its header claims {length} bytes; it may have {LONGEST_HEADER} and no more than the file"
+        )
+    shape, fortran, dtype = header(file.read(length).decode("latin1"))
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise ValueError(f"its dtype is {dtype}: pickled objects are never loaded")
+    needed, found = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if needed > found:
+        raise ValueError(
+            f"it is too short for shape {shape} of dtype {dtype}: {found} bytes of {needed}"
+        )
+    return shape, fortran, dtype
+
+
+def header(text):
+    """(shape, fortran order, dtype) of {'descr': ..., 'fortran_order': ..., 'shape': ...}."""
+    try:
+        fields = ast.literal_eval(text.strip())
+        shape, fortran = fields["shape"], fields["fortran_order"]
+        dtype = np.dtype(fields["descr"])
+    except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
+        # the last two come from Python's parser where the text nests too deep
+        raise ValueError(f"its header cannot be read ({type(error).__name__})") from None
+    right = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not right or not isinstance(fortran, bool):
+        raise ValueError(
+            "its header must hold a tuple 'shape' of counts and a flag 'fortran_order'"
+        )
+    return shape, fortran, dtype
+
+
+def data(file, shape, fortran, dtype):
+    """The array itself, from a file that stands at its data."""
+    array = np.empty(math.prod(shape), dtype)
+    target = memoryview(array.view(np.uint8))
+    done = 0
+    while done < len(target):
+        count = file.readinto(target[done : done + CHUNK])
+        if not count:
+            raise ValueError(f"it ends after {done} bytes of {len(target)}")
+        done += count
+    file.read(1)  # at its end an archive compares the checksum
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def check_directory(path, size):
+    """Refuse an archive that is mostly a list of names, before zipfile reads the list."""
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 2**16 - 42))
+        tail = file.read()
+    end = tail.rfind(b"PK\5\6")
+    length = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
+    if tail[max(0, end - 20) : end].startswith(b"PK\6\7") and size < 2**32:
+        raise ValueError("its directory is in the format of archives over 4 GB")
+    if length > DIRECTORY + size // 16:
+        raise ValueError(f"its directory of names takes {length} bytes of {size}")

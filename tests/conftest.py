@@ -1,0 +1,16 @@
+"""What several test files use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of reference data: $DELTANET_SHARED/data, or ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    data = Path(os.environ.get("DELTANET_SHARED") or beside) / "data"
+    if not data.is_dir():
+        pytest.skip(f"there is no reference data in {data}: see CONTRIBUTING.md")
+    return data
