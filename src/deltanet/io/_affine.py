@@ -16,11 +16,18 @@ class Chain:
         self.input = None
         self.weight = self.bias = None
         self.scale, self.shift = np.float64(1), np.float64(0)
-        self.constants = []  # every array used, for the dtype
+        self.kinds = set()  # dtype of every constant
 
     @property
     def before_layers(self):
         return self.weight is None and not self.done
+
+    @property
+    def width(self):
+        """Features of the value behind the chain; None before the first layer."""
+        if self.before_layers:
+            return None
+        return (self.done[-1][0] if self.weight is None else self.weight).shape[0]
 
     def multiply(self, c):
         if self.before_layers:
@@ -78,12 +85,11 @@ class Chain:
             self.close("identity")
         if not self.done:
             raise ValueError("the graph has no dense layer")
-        kinds = {a.dtype for a in self.constants}
-        kind = np.float64 if np.dtype(np.float64) in kinds else np.float32
+        kind = np.float64 if np.dtype(np.float64) in self.kinds else np.float32
         weights, biases, activations = zip(*self.done, strict=True)
         layers = {
-            "weights": [W.astype(kind) for W in weights],
-            "biases": [b.astype(kind) for b in biases],
+            "weights": [W.astype(kind, copy=False) for W in weights],
+            "biases": [b.astype(kind, copy=False) for b in biases],
             "activations": list(activations),
         }
         for side, (shift, scale) in (("input", self.input), ("output", output)):

@@ -7,7 +7,9 @@ numbers and compared with the activations that have no operator of their own in 
 import numpy as np
 from scipy import special
 
-GRID = np.linspace(-6, 6, 241)
+GRID = np.linspace(-24, 24, 961)  # beyond 20, where torch's softplus becomes the identity
+GRID.flags.writeable = False
+ZERO = 480  # its place
 OPERATORS = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -21,6 +23,9 @@ OPERATORS = {
     "Neg": np.negative,
     "Abs": np.abs,
     "Identity": np.positive,
+    "Softplus": lambda v: np.logaddexp(0, v),
+    "Greater": np.greater,
+    "Where": np.where,
 }
 KNOWN = {
     "silu": GRID * special.expit(GRID),
@@ -48,10 +53,21 @@ def match(value, users, constants):
         done.append(node)
         before = {name: v for name, v in values.items() if name != end}
         if not pending(before, users, done):  # the branches have joined
-            for name, exact in KNOWN.items():
-                if values[end].shape == GRID.shape and np.allclose(values[end], exact, **TOLERANCE):
-                    return name, end
+            name = recognised(values[end])
+            if name is not None:
+                return name, end
     return None
+
+
+def recognised(values):
+    """The activation that has these values on the grid, or None."""
+    if values.shape != GRID.shape:
+        return None
+    known = dict(KNOWN)
+    if 0 < values[ZERO] < np.inf:
+        beta = np.log(2) / values[ZERO]  # softplus(v) = log(1 + exp(beta v)) / beta
+        known["softplus", float(beta)] = np.logaddexp(0, beta * GRID) / beta
+    return next((k for k, exact in known.items() if np.allclose(values, exact, **TOLERANCE)), None)
 
 
 def pending(values, users, done):
@@ -65,13 +81,9 @@ def ready(node, values, constants):
 
 def evaluate(node, values, constants):
     """One node on the grid; a constant must be a single number."""
-    operands = [
-        values[name] if name in values else np.asarray(constants[name], np.float64)
-        for name in node.input
-    ]
+    operands = [values[n] if n in values else constants[n].reshape(-1) for n in node.input]
     if any(o.shape != GRID.shape and o.size != 1 for o in operands):
         return np.empty(0)
-    with np.errstate(all="ignore"):
-        return OPERATORS[node.op_type](
-            *(o if o.shape == GRID.shape else o.reshape(()) for o in operands)
-        )
+    return OPERATORS[node.op_type](
+        *(o if o.shape == GRID.shape else o.astype(np.float64).reshape(()) for o in operands)
+    )
