@@ -270,9 +270,15 @@ def weights(H, N, m, kind):
     if array.shape not in ((N,), (N, m, m)):
         raise ValueError(f"H must have shape ({N},) or ({N}, {m}, {m}); got {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError("H must be finite")
-    if array.ndim == 3 and not np.allclose(array, array.swapaxes(1, 2), rtol=1e-6, atol=0):
-        raise ValueError("H must be symmetric for each sample")
+        raise ValueError(f"H must be finite; got {array[~np.isfinite(array)][0]}")
+    if array.ndim == 3:
+        skew = abs(array - array.swapaxes(1, 2)).max(axis=(1, 2))
+        wrong = skew > 1e-6 * abs(array).max(axis=(1, 2))
+        if wrong.any():
+            s = int(wrong.argmax())
+            raise ValueError(
+                f"H must be symmetric for each sample; H - H^T of sample {s} reaches {skew[s]:.3g}"
+            )
     return array.astype(kind)
 
 

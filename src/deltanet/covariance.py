@@ -17,13 +17,14 @@ def per_sample(J, Sigma):
     kind, Sigma = _validate.covariance(Sigma, J.sizes, J.dtype)
     result = np.zeros((*J.outputs.shape, J.outputs.shape[-1]), J.dtype)
     form = {"scalar": scalar, "diagonal": diagonal, "kronecker": kronecker}.get(kind)
-    if form is not None:
-        for k, (h, d) in enumerate(zip(J.inputs, J.deltas, strict=True)):
-            result += form(J, Sigma, k, h, d)
-        return result
-    for part, rows in J.slabs(width(J, kind, Sigma), ROWS):
-        left, right = halves(rows, kind, Sigma)
-        np.matmul(left, right.swapaxes(1, 2), out=result[part])
+    numbers = width(J, kind, Sigma) if form is None else 2 * sum(J.sizes) * (1 + J.sizes[-1])
+    for part, rows in J.slabs(numbers, ROWS):
+        if form is None:
+            left, right = halves(rows, kind, Sigma)
+            np.matmul(left, right.swapaxes(1, 2), out=result[part])
+            continue
+        for k, (h, d) in enumerate(zip(rows.inputs, rows.deltas, strict=True)):
+            result[part] += form(rows, Sigma, k, h, d)
     return symmetrised(result)
 
 
@@ -95,7 +96,7 @@ def symmetric_pairs(J, pairs):
     result = np.zeros((N * m, N * m), J.dtype)
     for (A, B), h, d in zip(pairs, J.inputs, J.deltas, strict=True):
         h1 = np.concatenate([h, np.ones((len(h), 1), h.dtype)], axis=1)
-        rows = d.reshape(N * m, -1)
+        rows = d.reshape(N * m, d.shape[-1])
         inner = np.repeat(np.repeat(h1 @ A @ h1.T, m, axis=0), m, axis=1)
         result += (rows @ B @ rows.T) * inner
     return symmetrised(result).reshape(N, m, N, m)

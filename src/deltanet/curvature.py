@@ -4,6 +4,8 @@ H weighs the outputs of a sample. With H = R^T S R, S = diag(+-1), J^T H J is th
 whose local gradients are R delta: so every function below knows the plain case alone.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.linalg import blas
 
@@ -64,6 +66,8 @@ def ggn(J, H, wrt, out=None):
     if out is None:
         _validate.room((P, P), J.dtype, "ggn", "use ggn_diagonal(), kfac() or wrt=")
         out = np.zeros((P, P), J.dtype, order="F")
+    if P == 0:
+        return out
     m = J.outputs.shape[-1]
     syrk = blas.dsyrk if J.dtype == np.float64 else blas.ssyrk
     for part, rows in J.slabs(m * P, ROWS):
@@ -125,10 +129,18 @@ def row_norms_squared(J, wrt):
 
 def kfac(J, H):
     """[(A, B)]: A = (1/N) sum_s [h 1]^T [h 1], B = sum_s delta^T H delta of each layer."""
-    pairs = []
-    terms = weighted(J, H)
-    for k, h in enumerate(J.inputs):
-        h1 = np.concatenate([h, np.ones((len(h), 1), J.dtype)], axis=1)
-        B = sum(sign * np.tensordot(d[k], d[k], ((0, 1), (0, 1))) for sign, d in terms)
-        pairs.append((h1.T @ h1 / max(1, len(h)), B))
+    pairs = [
+        (np.zeros((n_in + 1, n_in + 1), J.dtype), np.zeros((n_out, n_out), J.dtype))
+        for n_in, n_out in pairwise(J.sizes)
+    ]
+    for part, rows in J.slabs(2 * sum(J.sizes) * (1 + J.outputs.shape[-1]), ROWS):
+        terms = weighted(rows, H if H is None else H[part])
+        for k, (h, (A, B)) in enumerate(zip(rows.inputs, pairs, strict=True)):
+            h1 = np.concatenate([h, np.ones((len(h), 1), J.dtype)], axis=1)
+            A += h1.T @ h1
+            for sign, deltas in terms:
+                d = deltas[k].reshape(-1, len(B))
+                B += sign * (d.T @ d)
+    for A, _ in pairs:
+        A /= max(1, len(J.outputs))
     return pairs

@@ -46,4 +46,4 @@ def trace(J, other, threads):
     per_sample = J.sizes[-1] ** 2 * len(right.outputs)
     for part, rows in left.slabs(per_sample, 2**24):
         result[part] = np.einsum("sozo->sz", gram(rows, right, threads)) / J.sizes[-1]
-    return result.reshape(*lead[0], *lead[1])
+    return result.reshape(lead[0] + lead[1])

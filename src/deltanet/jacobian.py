@@ -36,6 +36,8 @@ class Jacobian:
     Jacobian(shape=(1, 2, 226), dtype='float64', 848 bytes in factors, 3.6 kB dense)
     """
 
+    __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
+
     def __init__(self, engine, sizes, outputs, inputs, deltas, first_weight):
         self.engine = engine
         self.sizes = sizes
@@ -70,6 +72,14 @@ class Jacobian:
             f"Jacobian(shape={self.shape}, dtype='{self.dtype}', "
             f"{_validate.human(self.nbytes)} in factors, {_validate.human(dense)} dense)"
         )
+
+    def __copy__(self):
+        return Jacobian(
+            self.engine, self.sizes, self.outputs, self.inputs, self.deltas, self.first_weight
+        )
+
+    def __reduce__(self):
+        raise TypeError("a Jacobian cannot be pickled: pickle its factors, or the net and X")
 
     def weight(self, k):
         """dy/dW of layer k, counted from 0: ``delta_oj h_i``.
@@ -317,8 +327,8 @@ class Jacobian:
         --------
         >>> import deltanet as dn, numpy as np
         >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
-        >>> K = J.gram()
-        >>> K.shape, bool(np.allclose(K.reshape(6, 6), J.to_dense().reshape(6, -1) @ J.to_dense().reshape(6, -1).T))
+        >>> K, D = J.gram(), J.to_dense().reshape(6, 58)
+        >>> K.shape, bool(np.allclose(K.reshape(6, 6), D @ D.T))
         ((3, 2, 3, 2), True)
         """
         return gram.gram(self, other, _validate.count(threads))
@@ -575,6 +585,8 @@ class Jacobian:
 
 class Transposed:
     """J^T, for ``J.T @ u``."""
+
+    __array_ufunc__ = None
 
     def __init__(self, J):
         self.T = J

@@ -7,6 +7,7 @@ from deltanet import _validate
 from deltanet.params import offsets, views
 
 SLAB = 2**23  # bytes of the intermediate rows s = sum_o u_o delta_o that are held at once
+FEWER = "pass fewer columns at a time"
 
 
 def matvec(J, v, threads):
@@ -14,7 +15,9 @@ def matvec(J, v, threads):
     v = _validate.columns(v, J.shape[-1:], "v", J.dtype)
     lead = J.outputs.shape[:-1]
     vectors = v if v.ndim == 2 else v[None]
-    results = np.empty((len(vectors), *J.outputs.shape), J.dtype)
+    shape = (len(vectors), *J.outputs.shape)
+    _validate.room(shape, J.dtype, "J v", FEWER)
+    results = np.empty(shape, J.dtype)
     for one, Jv in zip(vectors, results, strict=True):
         J.engine.run(lead, v=one, Jv=Jv, h=J.inputs, delta=J.deltas, count=threads)
     return np.moveaxis(results, 0, -1) if v.ndim == 2 else results[0]
@@ -24,7 +27,9 @@ def rmatvec(J, u, threads):
     """J^T u: (N, m) -> (P,), (N, m, r) -> (P, r)."""
     u = _validate.columns(u, J.outputs.shape, "u", J.dtype)
     vectors = u if u.ndim > J.outputs.ndim else u[None]
-    results = np.zeros((len(vectors), J.shape[-1]), J.dtype)
+    shape = (len(vectors), J.shape[-1])
+    _validate.room(shape, J.dtype, "J^T u", FEWER)
+    results = np.zeros(shape, J.dtype)
     for one, JTu in zip(vectors, results, strict=True):
         for part, rows in J.batch().slabs(sum(J.sizes[1:]), SLAB):
             accumulate(rows, np.atleast_2d(one)[part], JTu, threads)
@@ -54,7 +59,7 @@ class Operator(LinearOperator):
         return self.J.rmatvec(u.reshape(self.J.outputs.shape))
 
     def _matmat(self, V):
-        return self.J.matvec(V).reshape(self.shape[0], -1)
+        return self.J.matvec(V).reshape(self.shape[0], V.shape[1])
 
     def _rmatmat(self, U):
-        return self.J.rmatvec(U.reshape(*self.J.outputs.shape, -1))
+        return self.J.rmatvec(U.reshape(*self.J.outputs.shape, U.shape[1]))

@@ -22,18 +22,26 @@ SHARE = 4  # of the memory available, one part for the matrix of a direct method
 
 def solve(J, r, damping, damping_matrix):
     """p, (P,); or (len(damping), P) for several dampings."""
-    r = _validate.like(r, J.outputs.shape, "r", J.dtype)
     lambdas = _validate.dampings(damping)
     D = scale(J, damping_matrix)
     N, P = J.outputs.size, J.shape[-1]
-    rank = N if 0 in lambdas else min(N, P)
-    if rank * min(N, P) * J.dtype.itemsize * SHARE > machine.available_memory():
-        p = np.stack([iterate(J, r, each, D) for each in lambdas])
-    elif 0 in lambdas:
-        p = np.stack([least_norm(J, r, each, D) for each in lambdas])
+    p = np.empty((len(lambdas), P), J.dtype)
+    zero = [i for i, each in enumerate(lambdas) if each == 0]
+    rest = [i for i, each in enumerate(lambdas) if each > 0]
+    if zero:
+        p[zero] = least_norm(J, r, D) if fits(J, N, P) else iterate(J, r, 0, D)
+    if fits(J, min(N, P), min(N, P)):
+        if rest:
+            p[rest] = (primal if P <= N else dual)(J, r, [lambdas[i] for i in rest], D)
     else:
-        p = (primal if P <= N else dual)(J, r, lambdas, D)
+        for i in rest:
+            p[i] = iterate(J, r, lambdas[i], D)
     return p[0] if np.ndim(damping) == 0 else p
+
+
+def fits(J, rows, columns):
+    """Whether a direct method may hold a matrix of this shape."""
+    return rows * columns * J.dtype.itemsize * SHARE <= machine.available_memory()
 
 
 def scale(J, damping_matrix):
@@ -49,16 +57,22 @@ def scale(J, damping_matrix):
 
 
 def invert(A, b, lambdas):
-    """(A + lambda 1)^-1 b for each lambda > 0, A positive semi-definite."""
-    if len(lambdas) == 1:
+    """(A + lambda 1)^-1 b for each lambda > 0, A positive semi-definite.
+
+    Where the two together are below the rounding of A, the part of b is left out: it is of the null space.
+    """
+    floor = np.finfo(A.dtype).eps * A.trace()
+    if len(lambdas) == 1 and lambdas[0] > floor:
+        diagonal = A.diagonal().copy()
         A[np.diag_indices_from(A)] += lambdas[0]
         try:
             return cho_solve(cho_factor(A, lower=True), b)[None]
-        except LinAlgError:  # lambda below the rounding of A
-            A[np.diag_indices_from(A)] -= lambdas[0]
+        except LinAlgError:  # lambda below the rounding of A after all
+            A[np.diag_indices_from(A)] = diagonal
     values, vectors = eigh(A, driver="evd")
     shifted = np.maximum(values, 0) + np.asarray(lambdas, A.dtype)[:, None]
-    return (vectors.T @ b / shifted) @ vectors.T
+    inverse = np.divide(1, shifted, out=np.zeros_like(shifted), where=shifted > floor)
+    return (vectors.T @ b * inverse) @ vectors.T
 
 
 def primal(J, r, lambdas, D):
@@ -82,15 +96,14 @@ def dual(J, r, lambdas, D):
     return p if D is None else p * D**2
 
 
-def least_norm(J, r, damping, D):
-    """By the singular values of J over sqrt(lambda) 1, dense."""
-    A = J.to_dense().reshape(r.size, -1)
+def least_norm(J, r, D):
+    """Without damping, by the singular values of J, dense."""
+    A = J.to_dense().reshape(r.size, J.shape[-1])
+    if r.size == 0:
+        return np.zeros(A.shape[1], A.dtype)
     if D is not None:
         A *= D
-    if damping:
-        A = np.concatenate([A, np.sqrt(damping) * np.eye(A.shape[1], dtype=A.dtype)])
-    b = np.concatenate([r.reshape(-1), np.zeros(len(A) - r.size, A.dtype)])
-    p = lstsq(A, b)[0] if r.size else np.zeros(A.shape[1], A.dtype)
+    p = lstsq(A, r.reshape(-1), cond=max(A.shape) * np.finfo(A.dtype).eps)[0]
     return p if D is None else p * D
 
 
@@ -106,6 +119,7 @@ def iterate(J, r, damping, D):
         damp=np.sqrt(damping),
         atol=tolerance,
         btol=tolerance,
+        conlim=1 / tolerance,
         maxiter=10 * min(A.shape),
     )[0]
     return p if D is None else p * D

@@ -16,8 +16,10 @@ def blocks(net, X, progress, *companions):
     """(Jacobian, companion rows ...) of consecutive blocks of X."""
     X = _validate.table(X, net.sizes[0])
     for name, array in companions:
-        if array is not None and len(array) != len(X):
-            raise ValueError(f"{name} must have one row a sample: {len(X)}; got {len(array)}")
+        if array is not None and np.shape(array)[:1] != X.shape[:1]:
+            raise ValueError(
+                f"{name} must have one row for each of {len(X)} samples; got shape {np.shape(array)}"
+            )
     numbers = sum(net.sizes) + net.sizes[-1] * sum(net.sizes[1:])
     step = max(1, BLOCK // (numbers * net.dtype.itemsize))
     with reporting(progress, len(X)) as report:
