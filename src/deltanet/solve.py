@@ -61,7 +61,7 @@ def invert(A, b, lambdas):
 
     Where the two together are below the rounding of A, the part of b is left out: it is of the null space.
     """
-    floor = np.finfo(A.dtype).eps * A.trace()
+    floor = 10 * np.finfo(A.dtype).eps * A.trace()
     if len(lambdas) == 1 and lambdas[0] > floor:
         diagonal = A.diagonal().copy()
         A[np.diag_indices_from(A)] += lambdas[0]
@@ -109,17 +109,17 @@ def least_norm(J, r, D):
 
 def iterate(J, r, damping, D):
     """By LSMR, without a matrix."""
-    A = J.as_linear_operator()
-    if D is not None:
-        A = A @ aslinearoperator(diags_array(D))
-    tolerance = np.finfo(J.dtype).eps
+    # In float64 on both sides: SciPy's scalars overflow in float32.
+    columns = np.ones(J.shape[-1]) if D is None else D.astype(float)
+    A = J.as_linear_operator() @ aslinearoperator(diags_array(columns))
+    tolerance = float(np.finfo(J.dtype).eps)
     p = lsmr(
         A,
-        r.reshape(-1),
+        r.reshape(-1).astype(float),
         damp=np.sqrt(damping),
         atol=tolerance,
         btol=tolerance,
         conlim=1 / tolerance,
         maxiter=10 * min(A.shape),
     )[0]
-    return p if D is None else p * D
+    return p * columns
