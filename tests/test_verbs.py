@@ -10,6 +10,7 @@ import pytest
 from oracle import Case, assert_close
 
 import deltanet as dn
+from deltanet import covariance, curvature
 from deltanet.jacobian import Jacobian
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
@@ -249,6 +250,8 @@ def test_against_dense_algebra(case, N, dtype):
 def test_in_several_slabs(case, dtype, monkeypatch):
     """What is done in bounded memory, in three samples at a time and a rest."""
     whole = Jacobian.slabs
+    for module in (curvature, covariance):
+        monkeypatch.setattr(module, "ROWS", 1000)
     monkeypatch.setattr(Jacobian, "slabs", lambda self, *_: whole(self, 1, 3 * self.dtype.itemsize))
     check(Setup(CASES[case], 7, dtype), dtype)
 

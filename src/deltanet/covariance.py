@@ -50,7 +50,8 @@ def kronecker(J, pairs, k, h, d):
     A, B = pairs[k]
     h1 = np.concatenate([h, np.ones((len(h), 1), h.dtype)], axis=1)
     factor = np.einsum("si,si->s", h1 @ A, h1)
-    return ((d @ B) @ d.swapaxes(1, 2)) * factor[:, None, None]
+    dB = (d.reshape(-1, len(B)) @ B).reshape(d.shape)
+    return (dB @ d.swapaxes(1, 2)) * factor[:, None, None]
 
 
 def width(J, kind, Sigma):
@@ -65,7 +66,7 @@ def halves(J, kind, Sigma):
         U = J.matvec(Sigma)
         return U, U
     D = J.to_dense()
-    return (D * Sigma if kind == "diagonal" else D @ Sigma), D
+    return D @ Sigma, D
 
 
 def full(J, Sigma):
@@ -77,17 +78,44 @@ def full(J, Sigma):
         return J.gram() * Sigma
     if kind == "kronecker":
         return symmetric_pairs(J, Sigma)
-    result = np.zeros((N, m, N, m), J.dtype)
-    for part, rows in J.slabs(width(J, kind, Sigma), ROWS):
-        left, _ = halves(rows, kind, Sigma)
-        for other, columns in J.slabs(width(J, kind, Sigma), ROWS):
-            if other.start >= part.start:
-                _, right = halves(columns, kind, Sigma)
-                block = np.tensordot(left, right, (2, 2))
-                result[part, :, other] = block
-                result[other, :, part] = block.transpose(2, 3, 0, 1)
-    flat = result.reshape(N * m, N * m)
-    return symmetrised(flat).reshape(result.shape)
+    form = {"diagonal": by_units, "low rank": by_columns, "dense": by_samples}[kind]
+    result = np.zeros((N * m, N * m), J.dtype)
+    for part, left, right in form(J, Sigma):
+        result[part] += left @ right.T
+    return symmetrised(result).reshape(N, m, N, m)
+
+
+def by_units(J, sigma):
+    """(rows, L, R) with sum L R^T = J diag(sigma) J^T: the columns of J of a few units at a time."""
+    rows = J.outputs.size
+    for (W, b), h, d in zip(views(sigma, J.sizes), J.inputs, J.deltas, strict=True):
+        delta = d.reshape(rows, len(b))
+        yield slice(None), delta * b, delta
+        step = max(1, ROWS // max(1, rows * h.shape[1] * J.dtype.itemsize))
+        for start in range(0, len(b), step):
+            units = slice(start, start + step)
+            block = d[:, :, units, None] * h[:, None, None, :]
+            block = block.reshape(rows, W[units].size)
+            yield slice(None), block * W[units].reshape(-1), block
+
+
+def by_columns(J, U):
+    """The same of U U^T, some columns of U at a time."""
+    rows = J.outputs.size
+    step = max(1, ROWS // max(1, rows * J.dtype.itemsize))
+    for start in range(0, U.shape[1], step):
+        columns = U[:, start : start + step]
+        JU = J.matvec(columns).reshape(rows, columns.shape[1])
+        yield slice(None), JU, JU
+
+
+def by_samples(J, Sigma):
+    """The same of a dense matrix, which is larger than J unless the result is: some rows of it at a time."""
+    m, P = J.shape[1:]
+    D = J.to_dense().reshape(J.outputs.size, P)
+    for part, _ in J.slabs(2 * m * P, ROWS):
+        rows = slice(part.start * m, part.stop * m)
+        yield rows, D[rows] @ Sigma, D
 
 
 def symmetric_pairs(J, pairs):
