@@ -340,3 +340,80 @@ def table(X, width):
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(f"X must have shape (N, {width}); got {array.shape}")
     return array
+
+
+def finite(array, name):
+    """`array`, when no entry is NaN or infinite."""
+    good = np.isfinite(array)
+    if not good.all():
+        first = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise ValueError(f"{name} must be finite; got {array[first]} at {list(first)}")
+    return array
+
+
+def pair_of_data(net, X, Y):
+    """(X, Y) as finite float64 tables of N >= 1 rows and the net's widths."""
+    kind = np.dtype(np.float64)
+    X = np.require(table(X, net.sizes[0]), kind, ["C", "A"])
+    if not len(X):
+        raise ValueError("X must hold one sample at least; got none")
+    return finite(X, "X"), finite(like(Y, (len(X), net.sizes[-1]), "Y", kind), "Y")
+
+
+def at_least_zero(value, shape, name):
+    """Finite numbers of at least 0, as a float64 array of this shape."""
+    array = finite(like(value, shape, name, np.dtype(np.float64)), name)
+    if (array < 0).any():
+        raise ValueError(f"{name} must be at least 0; got {array.min()}")
+    return array
+
+
+def sample_weights(value, N):
+    """(N,) weights, or None."""
+    return None if value is None else at_least_zero(value, (N,), "weights")
+
+
+def prior(value, P):
+    """A precision as a float, or (P,) of them."""
+    if np.ndim(value) == 0:
+        return float(at_least_zero(value, (), "prior"))
+    return at_least_zero(value, (P,), "prior")
+
+
+def held_out(net, validation, N):
+    """The (X, Y) to validate on, or how many of N samples to hold out."""
+    if isinstance(validation, (tuple, list)):
+        if len(validation) != 2:
+            raise ValueError(f"validation must be a share or (X, Y); got {len(validation)} parts")
+        return pair_of_data(net, *validation)
+    share = number(validation, "validation", above=0, below=1)
+    if N < 2:
+        raise ValueError("validation must be (X, Y) where there is one sample only")
+    return min(N - 1, max(1, round(share * N)))
+
+
+def number(value, name, above=-math.inf, below=math.inf):
+    """A float above and below these bounds; an infinite bound may be met."""
+    array = numbers(value, name)
+    if array.shape != () or not (above < array < below or array == below == math.inf):
+        rule = f"above {above}" if below == math.inf else f"between {above} and {below}"
+        raise ValueError(f"{name} must be a number {rule}; got {value!r}")
+    return float(array)
+
+
+def whole(value, name, least):
+    """An integer of at least `least`."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}; got {count}")
+    return count
+
+
+def start(value, name):
+    """A loss to begin with."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name} of the given net must be finite; got {value}")
+    return value

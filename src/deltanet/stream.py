@@ -31,8 +31,8 @@ def blocks(net, X, progress, *companions):
 
 
 @contextmanager
-def reporting(progress, total):
-    """A function of the samples done: the caller's callback (done, total), a bar, or nothing."""
+def reporting(progress, total, unit="samples"):
+    """A function of what is done: the caller's callback (done, total), a bar, or nothing."""
     if callable(progress):
         yield lambda done: progress(done, total)
     elif not progress:
@@ -45,7 +45,7 @@ def reporting(progress, total):
                 "progress=True needs the extra 'cli': pip install \"deltanet[cli]\""
             ) from error
         with Progress(transient=True) as bar:
-            task = bar.add_task("samples", total=total)
+            task = bar.add_task(unit, total=total)
             yield lambda done: bar.update(task, completed=done)
 
 

@@ -1,0 +1,120 @@
+"""Levenberg-Marquardt: damped Gauss-Newton steps downhill, by the rule of Nielsen.
+
+::
+
+    (J^T J + Lambda + mu 1) p = g,    theta <- theta - p where F falls               p: (P,)
+    gain = (F(theta) - F(theta - p)) / (p^T (mu p + g) / 2)
+
+A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); each that is refused by 2, 4, 8, ...
+This file knows the problem by its loss, its linearisation and its damped step alone (normal.py).
+"""
+
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from deltanet import _validate
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Step(NamedTuple):
+    """One trial step: a row of `Fit.history`, and what a callback is given."""
+
+    loss: float
+    damping: float
+    gradient: float
+    accepted: bool
+    validation: float
+    seconds: float
+
+
+class Limits(NamedTuple):
+    """When to stop, and the damping to begin with."""
+
+    patience: int
+    max_iter: int
+    tol: float
+    max_seconds: float
+    damping: float
+
+
+class Descent:
+    """theta on its way down: where it is, the damping, and the best that was seen."""
+
+    def __init__(self, problem, held, limits):
+        self.problem, self.held, self.limits = problem, held, limits
+        self.began = time.perf_counter()
+        self.net = problem.net
+        self.theta = self.net.params.copy()
+        self.start = self.loss = _validate.start(problem.loss(self.theta), "the loss")
+        self.validation = math.nan
+        if held:
+            self.validation = _validate.start(held.loss(self.theta), "the validation loss")
+        problem.linearise()
+        self.mu, self.nu = limits.damping * max(problem.trace / problem.rank, EPS), 2.0
+        self.lowest = self.validation if held else self.loss
+        self.best, self.best_loss, self.since = self.theta, self.loss, 0
+        self.history = []
+
+    def run(self, report, callback):
+        """Steps until there is a reason to stop, which is returned."""
+        limits = self.limits
+        while len(self.history) < limits.max_iter:
+            if time.perf_counter() - self.began > limits.max_seconds:
+                return "seconds"
+            gradient = math.sqrt(self.problem.g @ self.problem.g)
+            # |g| <= tol |J| |r|
+            size = math.sqrt(2 * self.loss * self.problem.trace)
+            if gradient <= limits.tol * size < math.inf:
+                return "gradient"
+            reason = self.step(gradient)
+            report(len(self.history))
+            if callback and callback(self.history[-1], self.net):
+                reason = reason or "callback"
+            if reason:
+                return reason
+            if self.history[-1].accepted:
+                self.problem.linearise()
+        return "max_iter"
+
+    def step(self, gradient):
+        """One trial step; the reason to stop after it, or None."""
+        mu, tol, before = self.mu, self.limits.tol, self.loss
+        p = self.problem.solve(mu)
+        trial, predicted = math.inf, math.inf
+        if p is not None:
+            trial = self.problem.loss(self.theta - p)
+            # F(theta) - F(theta - p) of the linear model = p^T (mu p + g) / 2
+            predicted = 0.5 * float(p @ (mu * p + self.problem.g))
+        accepted = trial < before and predicted > 0
+        if accepted:
+            self.accept(p, trial, min(1.0, (before - trial) / predicted))
+        else:
+            self.net.params[:] = self.theta
+            self.mu, self.nu = mu * self.nu, self.nu * 2
+        seconds = time.perf_counter() - self.began
+        row = Step(self.loss, mu, gradient, accepted, self.validation, seconds)
+        self.history.append(row)
+        if self.held and self.since >= self.limits.patience:
+            return "validation"
+        if abs(before - trial) <= tol * before and predicted <= tol * before:
+            return "loss"
+        if p is not None and p @ p <= tol**2 * (self.theta @ self.theta):
+            return "step"
+        return None if math.isfinite(self.mu) else "stalled"
+
+    def accept(self, p, trial, gain):
+        """Move; lower the damping by Nielsen's rule, though never below the rounding of J^T J."""
+        self.theta, self.loss = self.theta - p, trial
+        floor = EPS * self.problem.trace / self.problem.rank
+        self.mu = max(floor, self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3))
+        self.nu = 2.0
+        score = trial
+        if self.held:
+            score = self.validation = self.held.loss(self.theta)
+        self.since += 1
+        if score < self.lowest:
+            self.lowest, self.best, self.best_loss, self.since = score, self.theta, trial, 0

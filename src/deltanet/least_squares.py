@@ -1,0 +1,91 @@
+"""The residuals of a net as functions of its parameters, for `scipy.optimize.least_squares`."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import diags_array
+from scipy.sparse.linalg import aslinearoperator
+
+from deltanet import _validate
+
+
+class Residuals:
+    """r(theta) = W^(1/2) (f(X) - Y) as a vector, and its Jacobian; a net of its own holds theta."""
+
+    def __init__(self, net, X, Y, weights):
+        self.net = net.astype("float64")
+        self.X, self.Y = _validate.pair_of_data(net, X, Y)
+        weights = _validate.sample_weights(weights, len(self.X))
+        self.root = None if weights is None else np.sqrt(weights)[:, None]
+
+    def at(self, params):
+        self.net.params = params
+        return self.net
+
+    def fun(self, params):
+        """r: (P,) -> (N m,)."""
+        r = self.at(params)(self.X) - self.Y
+        return (r if self.root is None else r * self.root).reshape(-1)
+
+    def dense(self, params):
+        """dr/dtheta: (P,) -> (N m, P)."""
+        J = self.at(params).jacobian_dense(self.X)
+        if self.root is not None:
+            J *= self.root[..., None]
+        return J.reshape(-1, J.shape[-1])
+
+    def operator(self, params):
+        """dr/dtheta: (P,) -> LinearOperator of shape (N m, P)."""
+        J = self.at(params).jacobian(self.X).as_linear_operator()
+        if self.root is None:
+            return J
+        rows = np.broadcast_to(self.root, self.Y.shape).reshape(-1)
+        return aslinearoperator(diags_array(rows)) @ J
+
+
+class Functions(NamedTuple):
+    """What `residuals` returns."""
+
+    fun: object
+    jac: object
+
+
+def residuals(net, X, Y, *, weights=None, jac="dense"):
+    """fun and jac of ``r(theta) = W^(1/2) (f(X; theta) - Y)`` for `scipy.optimize.least_squares`.
+
+    Parameters
+    ----------
+    net : MLP
+        Its parameters are not used and not changed: `net.params` is the usual start. Evaluated in float64.
+    X : (N, n_0) array_like
+    Y : (N, m) array_like
+    weights : (N,) array_like, optional
+        At least 0; as of `fit`, whose loss without a prior is SciPy's cost.
+    jac : {"dense", "operator"}
+        A new array, for ``method="lm"`` and ``tr_solver="exact"``; or a LinearOperator of the factors, for
+        ``tr_solver="lsmr"``, which never forms N m P numbers.
+
+    Returns
+    -------
+    fun : callable, (P,) -> (N m,) ndarray
+    jac : callable, (P,) -> (N m, P) ndarray or LinearOperator
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is not as above, or holds NaN.
+
+    Examples
+    --------
+    >>> import deltanet as dn, numpy as np
+    >>> from scipy.optimize import least_squares
+    >>> net, X = dn.MLP([1, 4, 1], seed=0), np.linspace(-2, 2, 30)[:, None]
+    >>> fun, jac = dn.residuals(net, X, np.tanh(X))
+    >>> net.params = least_squares(fun, net.params, jac, method="lm").x
+    >>> bool(np.abs(net(X) - np.tanh(X)).max() < 1e-6)
+    True
+    """
+    if jac not in ("dense", "operator"):
+        raise ValueError(f"jac must be 'dense' or 'operator'; got {jac!r}")
+    r = Residuals(net, X, Y, weights)
+    return Functions(r.fun, r.dense if jac == "dense" else r.operator)
