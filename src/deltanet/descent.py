@@ -5,7 +5,8 @@
     (J^T J + Lambda + mu 1) p = g,    theta <- theta - p where F falls               p: (P,)
     gain = (F(theta) - F(theta - p)) / (p^T (mu p + g) / 2)
 
-A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); each that is refused by 2, 4, 8, ...
+A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); those refused in a row by 2, 4, 8, ..., though
+by no more than STEEPEST, so that mu is not raised far beyond need. Nor does it fall below the rounding of J^T J.
 This file knows the problem by its loss, its linearisation and its damped step alone (normal.py).
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from deltanet import _validate
 
 EPS = float(np.finfo(np.float64).eps)
+STEEPEST = 2.0**8
 
 
 class Step(NamedTuple):
@@ -54,10 +56,14 @@ class Descent:
         if held:
             self.validation = _validate.start(held.loss(self.theta), "the validation loss")
         problem.linearise()
-        self.mu, self.nu = limits.damping * max(problem.trace / problem.rank, EPS), 2.0
+        self.mu, self.nu = max(EPS, limits.damping) * self.unit(), 2.0
         self.lowest = self.validation if held else self.loss
         self.best, self.best_loss, self.since = self.theta, self.loss, 0
         self.history = []
+
+    def unit(self):
+        """The mean squared singular value of J, the prior's rows with it."""
+        return max(self.problem.trace / self.problem.rank, EPS)
 
     def run(self, report, callback):
         """Steps until there is a reason to stop, which is returned."""
@@ -94,7 +100,7 @@ class Descent:
             self.accept(p, trial, min(1.0, (before - trial) / predicted))
         else:
             self.net.params[:] = self.theta
-            self.mu, self.nu = mu * self.nu, self.nu * 2
+            self.mu, self.nu = mu * self.nu, min(STEEPEST, self.nu * 2)
         seconds = time.perf_counter() - self.began
         row = Step(self.loss, mu, gradient, accepted, self.validation, seconds)
         self.history.append(row)
@@ -107,10 +113,9 @@ class Descent:
         return None if math.isfinite(self.mu) else "stalled"
 
     def accept(self, p, trial, gain):
-        """Move; lower the damping by Nielsen's rule, though never below the rounding of J^T J."""
+        """Move, and lower the damping by Nielsen's rule."""
         self.theta, self.loss = self.theta - p, trial
-        floor = EPS * self.problem.trace / self.problem.rank
-        self.mu = max(floor, self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3))
+        self.mu = max(EPS * self.unit(), self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3))
         self.nu = 2.0
         score = trial
         if self.held:

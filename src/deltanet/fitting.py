@@ -100,7 +100,7 @@ def fit(
     prior=0.0,
     validation=None,
     patience=20,
-    max_iter=200,
+    max_iter=500,
     tol=1e-8,
     max_seconds=math.inf,
     damping=1e-3,
@@ -183,10 +183,13 @@ def fit(
     (X, Y, weights), held = split(net, X, Y, weights, validation, seed)
     work = net.astype("float64")
     held = held and normal.Problem(work, *held, 0.0)
-    descent = Descent(normal.problem(work, X, Y, weights, prior), held, limits)
-    with stream.reporting(progress, limits.max_iter, "steps") as report:
+    with (
+        np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
+        stream.reporting(progress, limits.max_iter, "steps") as report,
+    ):
+        descent = Descent(normal.problem(work, X, Y, weights, prior), held, limits)
         reason = descent.run(report, callback)
-    return result(descent, net, reason)
+        return result(descent, net, reason)
 
 
 def split(net, X, Y, weights, validation, seed):

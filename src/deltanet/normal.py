@@ -45,12 +45,11 @@ class Problem:
         """F(theta); theta becomes the net's, and r of the next `linearise`."""
         self.net.params[:] = theta
         self.trial = r = self.net(self.X)
-        with np.errstate(over="ignore", invalid="ignore"):  # of a step too far
-            r -= self.Y
-            if self.root is not None:
-                r *= self.root
-            decay = theta @ (self.prior * theta)
-            return 0.5 * (float(np.vdot(r, r)) + float(decay))
+        r -= self.Y
+        if self.root is not None:
+            r *= self.root
+        decay = theta @ (self.prior * theta)
+        return 0.5 * (float(np.vdot(r, r)) + float(decay))
 
 
 class Primal(Problem):
