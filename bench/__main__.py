@@ -1,8 +1,8 @@
 """python -m bench [NAME ...] [--seconds S] [--output DIR]
 
 Times deltanet beside its floors and its peers, and writes results.md and results.png. Names: dense, tiny,
-factors, inputs, sweep, memory, gram, norms, products, fit; all of them by default. `python -m bench crossover` shows where
-BLAS overtakes the plain loops; results.md stays as it is then.
+factors, inputs, sweep, memory, gram, norms, products, fit; all of them by default. `python -m bench
+crossover` shows where BLAS overtakes the plain loops, and writes nothing.
 """
 
 import argparse

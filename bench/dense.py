@@ -281,12 +281,17 @@ def measure_memory(N):
 
 def crossover():
     """Where BLAS overtakes the plain loops of the core: CROSSOVER in src/deltanet/core/blas.pxd."""
-    for n in (4, 8, 12, 16, 24, 32, 48, 64):
-        net = dn.MLP([n, n, n], seed=0)
-        x, out = np.ones(n), np.empty((n, net.num_params))
-        print(
-            f"n = {n}: {n * n} products at one sample, {once(lambda: net._engine.loop(x, out, 1000), 5) * 1e3:.2f} us"
-        )
+    for m in (1, 2, 4):
+        for n in (4, 8, 16, 24, 32, 48, 64, 96):
+            net = dn.MLP([n, n, n, m], seed=0)
+            x, out = np.ones(n), np.empty((m, net.num_params))
+            loop, blas = (
+                Loop(lambda r, net=net, x=x, out=out, c=c: net._engine.loop(x, out, r, c))
+                for c in (2**60, 0)
+            )
+            times = interleave({"loops": loop, "BLAS": blas}, 0.3)
+            print(f"m = {m}, n = {n}: products of {n * n} and {m * n * n} numbers,", end=" ")
+            print(", ".join(f"{name} {t * 1e6:.2f} us" for name, t in times.items()))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class Stream:
         if threads == 1:
             return lambda: self.stream(start, 64 * lines)
         pool = ThreadPoolExecutor(threads)
-        parts = [(a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
+        parts = [(a, b - a) for a, b in pairwise(cuts)]
         return lambda: list(pool.map(lambda part: self.stream(*part), parts))
 
 

@@ -23,9 +23,9 @@ cdef void push(floating* Jv, floating** t, floating** h, floating** delta, const
         for s in range(N):
             for j in range(n[k]):
                 t[k][s * n[k] + j] = c[j]
-        gemm_nt(t[k], h[k - 1], v + net.w[k], N, n[k], n[k - 1], net.simd)
+        gemm_nt(t[k], h[k - 1], v + net.w[k], N, n[k], n[k - 1], net)
         for s in range(N):
-            gemm_nt(Jv + s * m, t[k] + s * n[k], delta[k] + s * m * n[k], 1, m, n[k], net.simd)
+            gemm_nt(Jv + s * m, t[k] + s * n[k], delta[k] + s * m * n[k], 1, m, n[k], net)
 
 
 cdef void pull(floating** s, floating** delta, const floating* u,
@@ -64,11 +64,11 @@ cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** 
     for k in range(1, net.L + 1):
         memset(dd, 0, A * m * B * m * sizeof(floating))
         gemm_nt(dd, <floating*> delta[k] + a * m * n[k], <floating*> delta2[k] + b * m * n[k],
-                A * m, B * m, n[k], net.simd)
+                A * m, B * m, n[k], net)
         for s in range(A * B):
             hh[s] = 1
         gemm_nt(hh, <floating*> h[k - 1] + a * n[k - 1], <floating*> h2[k - 1] + b * n[k - 1],
-                A, B, n[k - 1], net.simd)
+                A, B, n[k - 1], net)
         for s in range(A):
             for z in range(B):
                 for o in range(m):

@@ -22,7 +22,7 @@ cdef void chain(floating** delta, floating** fprime, const floating* theta,
         else:
             memset(delta[k - 1], 0, N * m * n[k - 1] * sizeof(floating))
             gemm_nn(delta[k - 1], delta[k], theta + net.w[k], N * m, n[k - 1], n[k],
-                    net.simd)
+                    net)
         scale_columns(delta[k - 1], fprime[k - 1], m, n[k - 1], N)
 
 
@@ -31,7 +31,7 @@ cdef void input_jacobian(floating* Jx, const floating* delta, const floating* th
     """dy/dx = delta^(1) W^(1) diag(1 / scale)    (N m, n_0)"""
     cdef Py_ssize_t r, i, n = net.n[0], rows = N * net.n[net.L]
     memset(Jx, 0, rows * n * sizeof(floating))
-    gemm_nn(Jx, delta, theta + net.w[1], rows, n, net.n[1], net.simd)
+    gemm_nn(Jx, delta, theta + net.w[1], rows, n, net.n[1], net)
     if net.scaled_input:
         for r in range(rows):
             for i in range(n):

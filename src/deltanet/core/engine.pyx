@@ -19,6 +19,7 @@ import numpy as np
 
 from deltanet import machine, threads
 
+from deltanet.core.blas cimport CROSSOVER
 from deltanet.core.contract cimport gram_tile, pull, push
 from deltanet.core.delta cimport chain, input_jacobian
 from deltanet.core.emit cimport emit
@@ -120,6 +121,7 @@ cdef class Engine:
         self.net.scaled_input = scaled_input
         self.net.scaled_output = scaled_output
         self.net.simd = _SIMD_LEVEL
+        self.net.crossover = CROSSOVER
         self.sample = self.itemsize * (sum(sizes) + (1 + sizes[-1]) * sum(sizes[1:]))
         self.most = max(1, WORKSPACE // self.sample, min(GEMM, MOST // self.sample))
         self.idle = []
@@ -192,7 +194,7 @@ cdef class Engine:
         tiles = Tiles(self, K, h, delta, h2, delta2)
         threads.spread(tiles, self.threads(count, K.size * sum(d.shape[-1] for d in delta), tiles.count))
 
-    def loop(self, X, J, Py_ssize_t repeats):
+    def loop(self, X, J, Py_ssize_t repeats, Py_ssize_t crossover=CROSSOVER):
         """Evaluate one sample's dense rows `repeats` times: the cost of the kernels alone."""
         cdef Workspace work = self.acquire()
         cdef Job job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL, NULL,
@@ -202,9 +204,11 @@ cdef class Engine:
         job.delta = job.fprime + self.net.L + 1
         for i in range(3 * (self.net.L + 1)):
             job.h[i] = NULL
+        self.net.crossover = crossover
         with nogil:
             for _ in range(repeats):
                 self.evaluate(&job, work, 0, 1)
+        self.net.crossover = CROSSOVER
         self.idle.append(work)
 
     cdef void alone(self, const Job* job, Workspace work, Py_ssize_t numbers) noexcept:

@@ -19,7 +19,7 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         b = theta + net.w[k] + n[k] * n[k - 1]
         for s in range(N):
             memcpy(h[k] + s * n[k], b, n[k] * sizeof(floating))
-        gemm_nt(h[k], h[k - 1], theta + net.w[k], N, n[k], n[k - 1], net.simd)
+        gemm_nt(h[k], h[k - 1], theta + net.w[k], N, n[k], n[k - 1], net)
         # h^(k) = f_k(v^(k)), fprime^(k) = f_k'(v^(k))            (N, n_k)
         if k == L and net.coupled:
             softmax(h[k], fprime[k], net.act[k] == LOG_SOFTMAX, n[k], N)
