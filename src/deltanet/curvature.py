@@ -15,8 +15,11 @@ from deltanet.params import views
 ROWS = 2**24  # bytes of dense rows that are held at once
 
 
-def weighted(J, H):
-    """[(sign, deltas)]: the local gradients of R J for the positive and the negative part of H."""
+def weighted(J, H, layers):
+    """[(sign, deltas)]: the local gradients of R J for the positive and the negative part of H.
+
+    None stands for those of layers that are not wanted.
+    """
     if H is None:
         return [(1, J.deltas)]
     if H.ndim == 1:
@@ -29,10 +32,11 @@ def weighted(J, H):
         if sign < 0 and not root.any():
             continue
         if vectors is None:
-            terms.append((sign, [d * root[:, :, None] for d in J.deltas]))
+            R = root[:, :, None]
+            terms.append((sign, [R * d if k in layers else None for k, d in enumerate(J.deltas)]))
         else:
             R = root[:, :, None] * vectors.swapaxes(1, 2)
-            terms.append((sign, [R @ d for d in J.deltas]))
+            terms.append((sign, [R @ d if k in layers else None for k, d in enumerate(J.deltas)]))
     return terms
 
 
@@ -63,6 +67,7 @@ def ggn(J, H, wrt, out=None):
     syrk over dense rows in bounded memory.
     """
     kept, P = select(J, wrt)
+    layers = [k for k, *_ in kept]
     if out is None:
         _validate.room((P, P), J.dtype, "ggn", "use ggn_diagonal(), kfac() or wrt=")
         out = np.zeros((P, P), J.dtype, order="F")
@@ -72,7 +77,7 @@ def ggn(J, H, wrt, out=None):
     syrk = blas.dsyrk if J.dtype == np.float64 else blas.ssyrk
     for part, rows in J.slabs(m * P, ROWS):
         buffer = np.empty((len(rows.outputs), m, P), J.dtype)
-        for sign, deltas in weighted(rows, H if H is None else H[part]):
+        for sign, deltas in weighted(rows, H if H is None else H[part], layers):
             if P == J.shape[-1]:
                 J.engine.run((len(buffer),), J=buffer, h=rows.inputs, delta=deltas)
             else:
@@ -104,9 +109,10 @@ def symmetric(upper):
 def ggn_diagonal(J, H, wrt):
     """The diagonal of J^T H J (P,): sum_s (sum_o delta_soj^2) h_si^2, and 1 for h of a bias."""
     kept, P = select(J, wrt)
+    layers = [k for k, *_ in kept]
     result = np.zeros(P, J.dtype)
     for part, rows in J.slabs(2 * sum(J.sizes) * (1 + J.outputs.shape[-1]), ROWS):
-        for sign, deltas in weighted(rows, H if H is None else H[part]):
+        for sign, deltas in weighted(rows, H if H is None else H[part], layers):
             for k, start, weights, biases in kept:
                 d2 = sign * np.einsum("soj,soj->sj", deltas[k], deltas[k])
                 if weights:
@@ -134,7 +140,7 @@ def kfac(J, H):
         for n_in, n_out in pairwise(J.sizes)
     ]
     for part, rows in J.slabs(2 * sum(J.sizes) * (1 + J.outputs.shape[-1]), ROWS):
-        terms = weighted(rows, H if H is None else H[part])
+        terms = weighted(rows, H if H is None else H[part], range(len(J.inputs)))
         for k, (h, (A, B)) in enumerate(zip(rows.inputs, pairs, strict=True)):
             h1 = np.concatenate([h, np.ones((len(h), 1), J.dtype)], axis=1)
             A += h1.T @ h1
