@@ -311,7 +311,8 @@ def covariance(Sigma, sizes, kind):
     """(kind, Sigma): a scalar, a diagonal, Kronecker pairs, a low-rank factor or a dense matrix."""
     pairs = list(pairwise(sizes))
     P = sum(n_out * (n_in + 1) for n_in, n_out in pairs)
-    if isinstance(Sigma, (list, tuple)) and len(Sigma) and isinstance(Sigma[0], (list, tuple)):
+    first = Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
+    if isinstance(first, (list, tuple)) and not (len(first) and np.isscalar(first[0])):
         if len(Sigma) != len(pairs) or any(len(pair) != 2 for pair in Sigma):
             raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(pairs)} layers")
         return "kronecker", [
