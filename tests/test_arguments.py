@@ -212,10 +212,13 @@ def test_an_H_symmetric_to_rounding_is_taken():
 
 
 def test_a_copy_shares_the_factors():
-    J = jacobian()
-    other = copy.copy(J)
+    net = dn.MLP(SIZES, seed=0)
+    J = net.jacobian(X)
+    other, right = copy.copy(J), J.input_jacobian()
+    net.params[:] = 0
     assert other.deltas[0] is J.deltas[0] and other.shape == J.shape
     np.testing.assert_array_equal(other @ V, J @ V)
+    np.testing.assert_array_equal(other.input_jacobian(), right)
     assert J.T.T is J
 
 

@@ -320,6 +320,16 @@ def test_gram_is_symmetric_and_positive(sizes, N, dtype):
         np.testing.assert_array_equal(flat, flat.T)
 
 
+@pytest.mark.parametrize("name", COVARIANCES)
+def test_covariance_is_symmetric(name):
+    """To the last bit, of every sample and of all."""
+    s = Setup(CASES["large enough for BLAS"], 7, "float64")
+    Sigma = COVARIANCES[name](s)[0]
+    each, full = s.J.covariance(Sigma), s.J.covariance(Sigma, full=True).reshape(21, 21)
+    np.testing.assert_array_equal(each, each.swapaxes(1, 2))
+    np.testing.assert_array_equal(full, full.T)
+
+
 def test_gram_by_blocks_of_samples():
     s = Setup(CASES["two layers, softmax"], 7, "float64")
     X = s.case.inputs(7)
