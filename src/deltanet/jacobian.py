@@ -458,8 +458,9 @@ class Jacobian:
         Parameters
         ----------
         Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
-            A multiple of the identity, a diagonal, a factor U of U U^T, a symmetric matrix, or one
-            Kronecker pair (A, B) a layer, with the shapes that `kfac` returns.
+            A multiple of the identity, a diagonal, a factor U of U U^T, a symmetric matrix (what is
+            (P, P) is one, never a factor), or one Kronecker pair (A, B) a layer, with the shapes that
+            `kfac` returns.
         full : bool
             Every sample against every other.
 
@@ -494,7 +495,8 @@ class Jacobian:
         """``argmin |J p - r|^2 + damping |p|^2``: one damped Gauss-Newton step.
 
         On the smaller side of J, P x P or (N m) x (N m), by Cholesky; by LSMR where neither fits in
-        memory. With a damping of 0 the solution of least norm. Several dampings share one factorisation.
+        memory. With a damping of 0 the solution of least norm, by the singular values of the dense
+        Jacobian where that fits. Several dampings share one factorisation.
 
         Parameters
         ----------
