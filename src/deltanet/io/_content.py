@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 VERSION = 1
-LONGEST = 2**18  # characters of a header
+LONGEST = 2**14  # characters of a header, and a sixteenth of the file
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
@@ -32,10 +32,15 @@ def pack(net):
     return header, arrays
 
 
-def parse(text):
+def longest(size):
+    """Characters that the header may have in a file of `size` bytes."""
+    return LONGEST + size // 16
+
+
+def parse(text, size):
     """The header from its JSON."""
-    if len(text) > LONGEST:
-        raise ValueError(f"the header must have at most {LONGEST} characters; got {len(text)}")
+    if len(text) > longest(size):
+        raise ValueError(f"the header of {len(text)} characters is too long")
     return json.loads(text)
 
 

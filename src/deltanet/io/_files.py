@@ -28,7 +28,9 @@ def reading(path, *broken):
     """Turn what a parser raises over a broken file into one ValueError that names the file."""
     try:
         yield
-    except OSError:
+    except OSError as error:
+        if error.filename is None:  # a seek to where a broken file points, for one
+            raise OSError(error.errno or 0, str(error), os.fspath(path)) from error
         raise
     except (ValueError, TypeError, RecursionError, *broken) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -8,12 +8,12 @@ import zlib
 
 import numpy as np
 
-LONGEST_HEADER = 10_000  # bytes; NumPy's own limit
+LONGEST_HEADER = 4096  # bytes; that of an array of numbers has some hundred
 LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the format
 CHUNK = 2**16
 DIRECTORY = (
-    2**16
-)  # bytes of an archive's directory, and a sixteenth of the file: zipfile holds it as objects
+    2**15
+)  # bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it
 # What zipfile raises over a broken archive, besides OSError and ValueError.
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
 
@@ -82,5 +82,12 @@ def check_directory(path, size):
     length = int.from_bytes(tail[end + 12 : end + 16], "little") if end >= 0 else 0
     if tail[max(0, end - 20) : end].startswith(b"PK\6\7") and size < 2**32:
         raise ValueError("its directory is in the format of archives over 4 GB")
-    if length > DIRECTORY + size // 16:
+    if length > DIRECTORY + size // 8:
         raise ValueError(f"its directory of names takes {length} bytes of {size}")
+
+
+def opened(archive, member):
+    """A member of an archive, to be read."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"it is compressed by method {member.compress_type}; known is deflate")
+    return archive.open(member)

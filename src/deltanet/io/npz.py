@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 
 from deltanet.io import _npy
-from deltanet.io._content import parse
+from deltanet.io._content import longest, parse
 from deltanet.io._files import reading, replacing
 
 HEADER = "deltanet"  # the entry that holds the header as JSON
@@ -30,7 +30,7 @@ def read(path):
             return None, arrays
         if header.dtype.kind != "U" or header.shape:
             raise ValueError(f"entry {HEADER!r} must be a string; got dtype {header.dtype}")
-        return parse(str(header)), arrays
+        return parse(header.item(), os.path.getsize(path)), arrays
 
 
 def members(path):
@@ -43,6 +43,10 @@ def members(path):
             raise ValueError(f"its entries claim {claimed} bytes in a file of {size}")
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
+            if name == HEADER and info.file_size > 4 * longest(size) + SLACK:
+                raise ValueError(
+                    f"entry {name!r} of {info.file_size} bytes is too long for a header"
+                )
             if name in arrays or name == info.filename:
                 raise ValueError(f"entry {info.filename!r} is repeated or no .npy array")
             try:
@@ -54,7 +58,7 @@ def members(path):
 
 def member(archive, info):
     """The array of one entry, which fills it exactly."""
-    with archive.open(info) as file:
+    with _npy.opened(archive, info) as file:
         shape, fortran, dtype = _npy.layout(file, info.file_size)
         if file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
             raise ValueError(f"shape {shape} of dtype {dtype} does not fill its place")

@@ -1,6 +1,7 @@
 """safetensors files, through the `safetensors` package (extra: safetensors)."""
 
 import json
+import os
 
 import numpy as np
 
@@ -39,4 +40,6 @@ def read(path):
     ):
         arrays = {name: file.get_tensor(name) for name in file.keys()}
         metadata = file.metadata() or {}
-        return parse(metadata[HEADER]) if HEADER in metadata else None, arrays
+        return parse(
+            metadata[HEADER], os.path.getsize(path)
+        ) if HEADER in metadata else None, arrays

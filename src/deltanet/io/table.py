@@ -45,7 +45,7 @@ def _read_npz(path: Path, width: int) -> np.ndarray:
             some = ", ".join([*members][:9])
             raise ValueError(f"give one array, or name it X, x or inputs; got {some}")
         member = members[names[0]]
-        with archive.open(member) as file:
+        with _npy.opened(archive, member) as file:
             layout = shape, _, dtype = _layout(file, member.file_size, width)
             if member.file_size > 2 * size:
                 _check_length(archive, member)
@@ -55,7 +55,7 @@ def _read_npz(path: Path, width: int) -> np.ndarray:
 
 def _check_length(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """Refuse a member that is shorter than the archive claims, before it is given any memory."""
-    with archive.open(member) as file:
+    with _npy.opened(archive, member) as file:
         while file.read(_npy.CHUNK):
             pass
         if file.tell() != member.file_size:
