@@ -92,6 +92,13 @@ GELU = (
     node("Mul", "", "v0"),
     node("Mul", "", f4(0.5)),
 )
+SOFTPLUS = (  # of torch's exporter, where beta is not 1
+    node("Mul", "", f4(3), out="a"),
+    node("Softplus", "a"),
+    node("Div", "", f4(3), out="b"),
+    node("Greater", "a", f4(20)),
+    node("Where", "", "v0", "b"),
+)
 CHAINS = {  # nodes; the activation that comes of them, or None
     "Gemm": (between(TANH), "tanh"),
     "Gemm, all": (
@@ -186,6 +193,7 @@ CHAINS = {  # nodes; the activation that comes of them, or None
     "Gelu": (unary("Gelu"), "gelu"),
     "Gelu, tanh": (unary("Gelu", approximate="tanh"), "gelu_tanh"),
     "Gelu in five nodes": (between(*GELU), "gelu"),
+    "softplus in five nodes": (between(*SOFTPLUS), None),
     "silu in two": (between(node("Sigmoid"), node("Mul", "", "v0")), "silu"),
     "gaussian in a row": (between(node("Pow", "", f4(2)), node("Neg"), node("Exp")), "gaussian"),
     "gaussian by itself": (between(node("Mul", "v0", "v0"), node("Neg"), node("Exp")), "gaussian"),

@@ -9,11 +9,11 @@ import zlib
 import numpy as np
 
 LONGEST_HEADER = 4096  # bytes; that of an array of numbers has some hundred
+LONGEST_TEXT = 512  # of it, without the spaces that fill it up
 LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the format
 CHUNK = 2**16
-DIRECTORY = (
-    2**15
-)  # bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it
+# Bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it.
+DIRECTORY = 2**15
 # What zipfile raises over a broken archive, besides OSError and ValueError.
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
 
@@ -44,8 +44,13 @@ def layout(file, size):
 
 def header(text):
     """(shape, fortran order, dtype) of {'descr': ..., 'fortran_order': ..., 'shape': ...}."""
+    text = text.strip()
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"its header of {len(text)} characters is too long for an array of numbers"
+        )
     try:
-        fields = ast.literal_eval(text.strip())
+        fields = ast.literal_eval(text)
         shape, fortran = fields["shape"], fields["fortran_order"]
         dtype = np.dtype(fields["descr"])
     except (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError) as error:
