@@ -1,4 +1,5 @@
 /* The plain loops of the core, for operands too small for BLAS: loops_body.h for each type and level.
+ * AVX-512 has no level of its own: at these sizes its remainders cost more than its width gains.
  *
  *   dn_outer    out := d (x) g          out (n_out, n_in), d (n_out,), g (n_in,)
  *   dn_dots     C := C + A B^T          C (M, N), A (M, K), B (N, K)
@@ -29,9 +30,7 @@
 
 #define DN_DISPATCH(name, type, simd, args)                                                        \
     do {                                                                                           \
-        if (simd >= 2)                                                                             \
-            dn_##name##_##type##_2 args;                                                           \
-        else if (simd == 1)                                                                        \
+        if (simd >= 1)                                                                             \
             dn_##name##_##type##_1 args;                                                           \
         else                                                                                       \
             dn_##name##_##type##_0 args;                                                           \
