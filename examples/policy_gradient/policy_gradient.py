@@ -7,8 +7,10 @@ is cos(theta) - 0.1 omega^2 - 0.01 torque^2. Two networks learn from simulated s
     policy  a = pi(s)   theta <- theta + rate * J^T u,   J = da/dtheta (N, 1, P),   u = dQ/da (N, 1)
 
 where dQ/da is a column of the critic's input Jacobian and J^T u comes from the policy's factors. At the end
-L-BFGS looks for the state and the torque of highest value, on the same input Jacobian. Over five seeds the mean
-reward of a step rises from -0.49 with random torque to between 0.75 and 0.80; always upright would be 1.
+L-BFGS looks for the state and the torque of highest value, on the same input Jacobian.
+
+Measured, five seeds: the mean reward of a step is -0.62 with random torque and 0.79 to 0.80 with each of the
+learned policies. Always upright would be 1.
 
 It writes a figure and needs `pip install "deltanet[plot]"` for it.
 
@@ -24,7 +26,7 @@ from scipy.optimize import minimize
 
 import deltanet as dn
 
-DAMPING, STEP, TORQUE, GAMMA = 0.1, 0.2, 1.5, 0.95
+DAMPING, STEP, TORQUE, GAMMA = 0.3, 0.2, 1.5, 0.95
 HORIZON = 40  # steps of an episode
 
 
@@ -130,9 +132,10 @@ def learn(seed, rounds, hidden):
     """(policy, critic, the mean reward after each round)."""
     random, ascent, curve, memory = np.random.default_rng(seed), Adam(), [], []
     policy, critic = networks(hidden, seed)
+    first = rollout(lambda states: random.uniform(-TORQUE, TORQUE, len(states)), starts(random, 20))
     for _ in range(rounds):
         memory.append(rollout(act_by(policy, random, 0.5), starts(random, 20)))
-        steps = [np.concatenate(column) for column in zip(*memory[-4:], strict=True)]
+        steps = [np.concatenate(column) for column in zip(first, *memory[-4:], strict=True)]
         critic = evaluate_critic(critic, policy, steps, sweeps=5)
         improve_policy(policy, critic, steps[0], ascent, steps=30)
         curve.append(evaluate(act_by(policy)))
@@ -185,7 +188,7 @@ def main(argv=None):
     parser.add_argument("--figure", type=Path, default=Path("policy_gradient.png"))
     options = parser.parse_args(argv)
     if options.short:
-        options.seeds, options.rounds = 2, 8
+        options.seeds, options.rounds, options.hidden = 2, 6, 12
 
     torques = np.random.default_rng(2)
     random = evaluate(lambda states: torques.uniform(-TORQUE, TORQUE, len(states)))
