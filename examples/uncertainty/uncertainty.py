@@ -11,8 +11,8 @@ around the optimum the posterior is normal too, of covariance Sigma, and so is w
     lambda = s^2 gamma / |theta|^2                   and the prior, as MacKay's evidence has them
 
 The share of the samples left out that fall within 95 % error bars says whether they are any good. The data
-are four sets of NIST (Statistical Reference Datasets) where they are found, else simulated. Measured: 160 of 172
-samples, 93 %.
+are four sets of NIST (Statistical Reference Datasets) where they are found, else simulated. Measured: 160 of
+172 samples, 93 %.
 
 It writes a figure and needs `pip install "deltanet[plot]"` for it.
 

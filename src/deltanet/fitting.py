@@ -5,13 +5,18 @@ digits of float32 would leave nothing of the small singular values that the last
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
-from deltanet import _validate, normal, stream
+from deltanet import _validate, normal, stream, threads
 from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
+
+SMALL = (
+    2**27
+)  # multiplications of J^T J, some ms: a second BLAS thread costs more than it brings on busy cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +188,9 @@ def fit(
     (X, Y, weights), held = split(net, X, Y, weights, validation, seed)
     work = net.astype("float64")
     held = held and normal.Problem(work, *held, 0.0)
+    small = Y.size * net.num_params * min(Y.size, net.num_params) < SMALL
     with (
+        threads.one_blas_thread() if small else nullcontext(),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         stream.reporting(progress, limits.max_iter, "steps") as report,
     ):

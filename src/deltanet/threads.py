@@ -101,6 +101,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start)
 
 
+def one_blas_thread():
+    """A context in which BLAS is held to one thread."""
+    return _blas
+
+
 def spread(call, threads):
     """`call.work()` in this thread and in threads - 1 others; all have ended when this returns.
 
