@@ -1,5 +1,6 @@
 """fit and residuals against certified fits, closed forms, SciPy's solvers and complex-step gradients."""
 
+import itertools
 import math
 import re
 import signal
@@ -254,8 +255,24 @@ def test_a_float32_net_is_fitted_in_double_precision():
     fit, double = dn.fit(net, X, Y), dn.fit(net.astype("float64"), X, Y)
     assert fit.net.dtype == np.float32
     np.testing.assert_array_equal(fit.net.params, double.net.params.astype(np.float32))
-    again = dn.fit(fit.net, X, Y, max_iter=1, damping=1e9)  # a step that rounding undoes
-    assert loss(again.net, X, Y) <= loss(fit.net, X, Y)
+
+
+def test_rounding_to_float32_makes_no_net_worse():
+    """From the best neighbour of the rounded optimum, whose rounding is worse again."""
+    X, Y = data(n=2, m=1)
+    X += 1000
+    optimum = dn.fit(dn.MLP([2, 1], dtype="float32", seed=0), X, Y, tol=1e-14).net
+    neighbours = []
+    for away in itertools.product([-INF, 0, INF], repeat=3):
+        neighbours.append(optimum.copy())
+        moved = np.nextafter(optimum.params, np.array(away, np.float32))
+        neighbours[-1].params = np.where(np.array(away) == 0, optimum.params, moved)
+    best = min(neighbours, key=lambda net: loss(net.astype("float64"), X, Y))
+    double = best.astype("float64")
+    assert loss(double, X, Y) < loss(optimum.astype("float64"), X, Y)
+    again = dn.fit(best, X, Y, tol=1e-14)
+    assert loss(again.net.astype("float64"), X, Y) <= loss(double, X, Y)
+    assert again.loss == pytest.approx(loss(again.net.astype("float64"), X, Y), rel=1e-12)
 
 
 def duplicates():
@@ -282,6 +299,11 @@ def test_singular_systems_take_damped_steps(name):
         assert (fit.reason, fit.loss, len(fit.history["loss"])) == ("gradient", 0, 0)
     else:
         assert fit.loss < 0.5 * fit.start
+
+
+@pytest.mark.parametrize("A", [[[1.0, 2.0], [2.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]], [[NAN] * 2] * 2])
+def test_no_factor_no_step(A):
+    assert normal.cholesky(np.asfortranarray(A), np.ones(2)) is None
 
 
 def test_dead_units_have_no_gradient():
