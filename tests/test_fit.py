@@ -260,7 +260,7 @@ def test_a_float32_net_is_fitted_in_double_precision():
 def test_rounding_to_float32_makes_no_net_worse():
     """From the best neighbour of the rounded optimum, whose rounding is worse again."""
     X, Y = data(n=2, m=1)
-    X += 1000
+    X += 10
     optimum = dn.fit(dn.MLP([2, 1], dtype="float32", seed=0), X, Y, tol=1e-14).net
     neighbours = []
     for away in itertools.product([-INF, 0, INF], repeat=3):
