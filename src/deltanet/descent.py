@@ -5,9 +5,9 @@
     (J^T J + Lambda + mu 1) p = g,    theta <- theta - p where F falls               p: (P,)
     gain = (F(theta) - F(theta - p)) / (p^T (mu p + g) / 2)
 
-A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); those refused in a row by 2, 4, 8, ..., though
-by no more than STEEPEST, so that mu is not raised far beyond need. Nor does it fall below the rounding of J^T J.
-This file knows the problem by its loss, its linearisation and its damped step alone (normal.py).
+A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); those refused in a row by 2, 4, 8, ...,
+but by no more than STEEPEST, so that mu is not raised far beyond need. Nor does it fall below the rounding of
+J^T J. This file knows the problem by its loss, its linearisation and its damped step alone (normal.py).
 """
 
 import math

@@ -216,9 +216,8 @@ def split(net, X, Y, weights, validation, seed):
 def result(descent, given, reason):
     """The best parameters in the given net's dtype, if rounding left them the better ones."""
     columns = zip(*descent.history, strict=True) if descent.history else [()] * len(Step._fields)
-    kinds = {"accepted": bool}
     history = {
-        name: np.array(values, kinds.get(name, float))
+        name: np.array(values, bool if name == "accepted" else float)
         for name, values in zip(Step._fields, columns, strict=True)
     }
     fitted, loss = given.copy(), descent.best_loss
