@@ -8,7 +8,7 @@ crossover` shows where BLAS overtakes the plain loops, and writes nothing.
 import argparse
 from pathlib import Path
 
-from bench import dense, peers, report, verbs
+from bench import dense, fit, peers, report, verbs
 
 
 def main():
@@ -22,6 +22,7 @@ def main():
         "gram": verbs.gram,
         "norms": verbs.norms,
         "products": verbs.products,
+        "fit": fit.fit,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*parts, "crossover"]))

@@ -17,23 +17,22 @@ def once(call, repeats):
 def interleave(contenders, seconds=8.0, least=9, most=301):
     """{name: median seconds of a call} of {name: call}; a call of None is absent.
 
-    A turn is one call, or as many as fill five milliseconds, behind one that is not counted and that
-    finds the caches as the last contender left them; before it that one's threads get the time to
-    stop spinning.
+    A turn is one call that is not counted, which finds the caches and the threads as the last contender
+    left them, then as many as fill ten milliseconds. Before it, that one's threads get the time to stop
+    spinning: OpenBLAS's take 27 ms.
     """
     calls = {name: call for name, call in contenders.items() if call is not None}
     repeats = {}
     for name, call in calls.items():
         once(call, 1)
-        repeats[name] = max(1, int(5e-3 / once(call, 1)))
+        repeats[name] = max(1, int(10e-3 / once(call, 1)))
     times = {name: [] for name in calls}
     start = time.perf_counter()
     for turn in range(most):
         if turn >= least and time.perf_counter() - start > seconds:
             break
         for name, call in calls.items():
-            time.sleep(0.002)
-            if repeats[name] > 1:
-                once(call, 1)
+            time.sleep(0.04)
+            once(call, 1)
             times[name].append(once(call, repeats[name]))
     return {name: statistics.median(t) for name, t in times.items()}

@@ -14,9 +14,8 @@ from deltanet import _validate, normal, stream, threads
 from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
 
-SMALL = (
-    2**27
-)  # multiplications of J^T J, some ms: a second BLAS thread costs more than it brings on busy cores
+# Multiplications of J^T J, some ms: below, a second BLAS thread costs more than it brings on busy cores.
+SMALL = 2**27
 
 
 @dataclass(frozen=True, eq=False)
