@@ -19,7 +19,7 @@ def interleave(contenders, seconds=8.0, least=9, most=301):
 
     A turn is one call that is not counted, which finds the caches and the threads as the last contender
     left them, then as many as fill ten milliseconds. Before it, that one's threads get the time to stop
-    spinning: OpenBLAS's take 27 ms.
+    spinning: OpenBLAS's take 0.1 s.
     """
     calls = {name: call for name, call in contenders.items() if call is not None}
     repeats = {}
@@ -32,7 +32,7 @@ def interleave(contenders, seconds=8.0, least=9, most=301):
         if turn >= least and time.perf_counter() - start > seconds:
             break
         for name, call in calls.items():
-            time.sleep(0.04)
+            time.sleep(0.12)
             once(call, 1)
             times[name].append(once(call, repeats[name]))
     return {name: statistics.median(t) for name, t in times.items()}

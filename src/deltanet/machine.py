@@ -1,5 +1,6 @@
 """What the machine offers: cores, cache, memory, as the system tells."""
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,12 @@ def cores():
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+# The number of the core that the calling thread runs on; None where the system does not tell.
+current_core = None
+if hasattr(os, "sched_setaffinity"):
+    current_core = getattr(ctypes.CDLL(None), "sched_getcpu", None)
 
 
 def last_level_cache():

@@ -7,6 +7,7 @@ in a forked child, and its idle threads end with the interpreter.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
 from threadpoolctl import ThreadpoolController
 
@@ -76,6 +77,7 @@ class _Pool:
     def __init__(self):
         self.lock = threading.Lock()
         self.size, self.executor = 0, None
+        self.ids, self.others = [], None
 
     def submit(self, work, count):
         """Futures of `work` on up to `count` threads; fewer when the interpreter is shutting down."""
@@ -83,12 +85,33 @@ class _Pool:
             if count > self.size:
                 if self.executor:
                     self.executor.shutdown(wait=False)
-                self.size = count
-                self.executor = ThreadPoolExecutor(count, thread_name_prefix="deltanet")
+                self.size, self.ids = count, []
+                self.executor = ThreadPoolExecutor(count, "deltanet", self.enter, (self.ids,))
+            self.part()
             try:
                 return [self.executor.submit(work) for _ in range(count)]
             except RuntimeError:
                 return []
+
+    def enter(self, ids):
+        """What a new thread does first: leave its name, and be parted from the caller next time."""
+        ids.append(threading.get_native_id())
+        self.others = None
+
+    def part(self):
+        """Keep the pool's threads off the core that this one runs on (Linux).
+
+        In a virtual machine the kernel takes an idle core for one that the host has taken away, and wakes
+        a thread beside its waker: there it would wait until the work is done.
+        """
+        if machine.current_core is None:
+            return
+        others = os.sched_getaffinity(0) - {machine.current_core()}
+        if others and others != self.others:
+            for thread in self.ids:
+                with suppress(OSError):
+                    os.sched_setaffinity(thread, others)
+            self.others = others
 
 
 def _start():
