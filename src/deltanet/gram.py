@@ -13,8 +13,6 @@ def gram(J, other, threads):
     _validate.room(shape, J.dtype, "gram", "take blocks of samples, J.gram(other)")
     K = np.empty(shape, J.dtype)
     J.engine.gram(K, left.inputs, left.deltas, right.inputs, right.deltas, threads)
-    if right is left:
-        mirror(K.reshape(shape[0] * m, shape[0] * m))
     return K.reshape(*lead[0], m, *lead[1], m)
 
 
@@ -28,15 +26,6 @@ def sides(J, other):
             f"other must be a Jacobian of sizes {J.sizes} and dtype {J.dtype}; got {other!r}"
         )
     return J.batch(), other.batch(), [J.outputs.shape[:-1], other.outputs.shape[:-1]]
-
-
-def mirror(K):
-    """The lower half from the upper one, in blocks."""
-    for start in range(0, len(K), 256):
-        stop = start + 256
-        corner = K[start:stop, start:stop]
-        corner[...] = np.triu(corner) + np.triu(corner, 1).T
-        K[stop:, start:stop] = K[start:stop, stop:].T
 
 
 def trace(J, other, threads):

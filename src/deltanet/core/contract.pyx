@@ -6,6 +6,10 @@ from libc.string cimport memset
 from deltanet.core.blas cimport gemm_nt
 from deltanet.core.net cimport Net
 
+cdef extern from "loops.h" nogil:
+    void dn_fold_f64(int simd, double* C, const double* A, const double* b, Py_ssize_t N) noexcept
+    void dn_fold_f32(int simd, float* C, const float* A, const float* b, Py_ssize_t N) noexcept
+
 
 cdef void push(floating* Jv, floating** t, floating** h, floating** delta, const floating* v,
                const Net* net, Py_ssize_t N) noexcept nogil:
@@ -13,10 +17,9 @@ cdef void push(floating* Jv, floating** t, floating** h, floating** delta, const
 
     V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta; t (N, n_k) is work space.
     """
-    cdef Py_ssize_t s, o, j, k, m = net.n[net.L]
+    cdef Py_ssize_t s, j, k, m = net.n[net.L]
     cdef Py_ssize_t* n = net.n
     cdef const floating* c
-    cdef floating total
     memset(Jv, 0, N * m * sizeof(floating))
     for k in range(1, net.L + 1):
         c = v + net.w[k] + n[k] * n[k - 1]
@@ -53,27 +56,43 @@ cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** 
     Samples a .. a + A against b .. b + B; K is the corner of the tile in rows of `pitch`, work holds
     A m B m + A B + B m numbers.
     """
-    cdef Py_ssize_t k, s, z, o, i, m = net.n[net.L]
+    cdef Py_ssize_t k, s, z, o, m = net.n[net.L]
     cdef Py_ssize_t* n = net.n
-    cdef floating* dd = work               # (A m, B m)
-    cdef floating* hh = dd + A * m * B * m # (A, B)
-    cdef floating* factor = hh + A * B     # (B m,)
-    cdef floating* row
+    cdef floating* dd = work                # (A m, B m)
+    cdef floating* hh = dd + A * m * B * m  # (A, B)
+    cdef floating* factor = hh + A * B      # (B m,)
     for s in range(A * m):
         memset(K + s * pitch, 0, B * m * sizeof(floating))
     for k in range(1, net.L + 1):
         memset(dd, 0, A * m * B * m * sizeof(floating))
-        gemm_nt(dd, <floating*> delta[k] + a * m * n[k], <floating*> delta2[k] + b * m * n[k],
-                A * m, B * m, n[k], net)
         for s in range(A * B):
             hh[s] = 1
+        gemm_nt(dd, <floating*> delta[k] + a * m * n[k], <floating*> delta2[k] + b * m * n[k],
+                A * m, B * m, n[k], net)
         gemm_nt(hh, <floating*> h[k - 1] + a * n[k - 1], <floating*> h2[k - 1] + b * n[k - 1],
                 A, B, n[k - 1], net)
         for s in range(A):
             for z in range(B):
                 for o in range(m):
                     factor[z * m + o] = hh[s * B + z]
-            for o in range(m):
-                row = K + (s * m + o) * pitch
-                for i in range(B * m):
-                    row[i] += dd[(s * m + o) * B * m + i] * factor[i]
+            for o in range(s * m, s * m + m):
+                fold(K + o * pitch, dd + o * B * m, factor, B * m, net.simd)
+
+
+cdef inline void fold(floating* K, const floating* dd, const floating* factor, Py_ssize_t n,
+                      int simd) noexcept nogil:
+    """K := K + dd * factor    (n,)"""
+    if floating is double:
+        dn_fold_f64(simd, K, dd, factor, n)
+    else:
+        dn_fold_f32(simd, K, dd, factor, n)
+
+
+cdef void mirror_tile(floating* K, Py_ssize_t a, Py_ssize_t A, Py_ssize_t b, Py_ssize_t B,
+                      Py_ssize_t pitch) noexcept nogil:
+    """K_ji := K_ij for the rows a .. a + A and columns b .. b + B above the diagonal of K."""
+    cdef Py_ssize_t i, j, start
+    for start in range(b, b + B, 16):  # columns that fit the nearest cache, for each row of the lower half
+        for i in range(a, a + A):
+            for j in range(max(start, i + 1), min(start + 16, b + B)):
+                K[j * pitch + i] = K[i * pitch + j]

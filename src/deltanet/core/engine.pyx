@@ -20,7 +20,7 @@ import numpy as np
 from deltanet import machine, threads
 
 from deltanet.core.blas cimport CROSSOVER
-from deltanet.core.contract cimport gram_tile, pull, push
+from deltanet.core.contract cimport gram_tile, mirror_tile, pull, push
 from deltanet.core.delta cimport chain, input_jacobian
 from deltanet.core.emit cimport emit
 from deltanet.core.forward cimport forward
@@ -190,7 +190,7 @@ cdef class Engine:
             self.idle.append(work)
 
     def gram(self, K, h, delta, h2, delta2, count=None):
-        """K (N, m, N', m) = J J'^T; its upper half in tiles when both sides are the same lists."""
+        """K (N, m, N', m) = J J'^T; by half of its tiles when both sides are the same lists."""
         tiles = Tiles(self, K, h, delta, h2, delta2)
         threads.spread(tiles, self.threads(count, K.size * sum(d.shape[-1] for d in delta), tiles.count))
 
@@ -280,12 +280,13 @@ cdef class Call:
 
 
 cdef class Tiles:
-    """J J'^T on its way through the threads, in square tiles; of a symmetric one the upper half."""
+    """J J'^T on its way through the threads, in square tiles; a symmetric one by its upper half."""
 
     cdef Engine engine
     cdef void** layers         # h, delta, h', delta' of L + 1 layers each
     cdef char* K
     cdef Py_ssize_t N, N2, T   # samples of either side, of a tile
+    cdef bint symmetric
     cdef readonly Py_ssize_t count
     cdef object tiles, arrays
 
@@ -293,6 +294,7 @@ cdef class Tiles:
         cdef Py_ssize_t L1 = engine.net.L + 1, m = engine.net.n[L1 - 1], k
         self.engine, self.arrays, self.K = engine, (K, h, delta, h2, delta2), <char*> data(K)
         self.N, self.N2, self.T = K.shape[0], K.shape[2], max(1, TILE // m)
+        self.symmetric = h is h2
         self.layers = <void**> malloc(4 * L1 * sizeof(void*))
         if self.layers == NULL:
             raise MemoryError("no memory for the pointers to the layers")
@@ -303,7 +305,7 @@ cdef class Tiles:
             self.layers[3 * L1 + k] = data(delta2[k - 1])
         tiles = [
             (a, b) for a in range(0, self.N, self.T)
-            for b in range(a if h is h2 else 0, self.N2, self.T)
+            for b in range(a if self.symmetric else 0, self.N2, self.T)
         ]
         self.count, self.tiles = len(tiles), iter(tiles)
 
@@ -328,9 +330,11 @@ cdef class Tiles:
 
 cdef void tile(Tiles t, floating* work, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     cdef Py_ssize_t L1 = t.engine.net.L + 1, m = t.engine.net.n[L1 - 1], pitch = t.N2 * m
+    cdef Py_ssize_t A = min(t.T, t.N - a), B = min(t.T, t.N2 - b)
     gram_tile(<floating*> t.K + a * m * pitch + b * m, work, t.layers, t.layers + L1,
-              t.layers + 2 * L1, t.layers + 3 * L1, &t.engine.net,
-              a, min(t.T, t.N - a), b, min(t.T, t.N2 - b), pitch)
+              t.layers + 2 * L1, t.layers + 3 * L1, &t.engine.net, a, A, b, B, pitch)
+    if t.symmetric:
+        mirror_tile(<floating*> t.K, a * m, A * m, b * m, B * m, pitch)
 
 
 cdef inline void* data(array) noexcept:

@@ -4,6 +4,7 @@
  *   dn_outer    out := d (x) g          out (n_out, n_in), d (n_out,), g (n_in,)
  *   dn_dots     C := C + A B^T          C (M, N), A (M, K), B (N, K)
  *   dn_combine  C := C + A B            C (M, N), A (M, K), B (K, N)
+ *   dn_fold     C := C + A * b          C, A, b (N,)
  */
 #ifndef DN_LOOPS_H
 #define DN_LOOPS_H
@@ -48,6 +49,10 @@
     static inline void dn_combine_##type(int simd, real *C, const real *A, const real *B,          \
                                          ptrdiff_t M, ptrdiff_t N, ptrdiff_t K) {                  \
         DN_DISPATCH(combine, type, simd, (C, A, B, M, N, K));                                      \
+    }                                                                                              \
+    static inline void dn_fold_##type(int simd, real *C, const real *A, const real *b,             \
+                                      ptrdiff_t N) {                                               \
+        DN_DISPATCH(fold, type, simd, (C, A, b, N));                                               \
     }
 
 DN_LOOPS(f64, double)

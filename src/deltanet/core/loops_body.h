@@ -45,3 +45,9 @@ DN_TARGET static void DN_NAME(combine)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN
                 C[j] += A[k] * b[j];
     }
 }
+
+DN_TARGET static void DN_NAME(fold)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT A,
+                                    const DN_REAL *DN_RESTRICT b, ptrdiff_t N) {
+    for (ptrdiff_t i = 0; i < N; i++)
+        C[i] += A[i] * b[i];
+}
