@@ -1,6 +1,6 @@
 """python -m bench [NAME ...] [--seconds S] [--output DIR]
 
-Times deltanet beside its floors and its peers, and writes results.md and results.png. Names: dense, tiny,
+Times deltanet beside its floors and its peers, and writes results.md and results.svg. Names: dense, tiny,
 factors, inputs, sweep, memory, gram, norms, products, fit; all of them by default. `python -m bench
 crossover` shows where BLAS overtakes the plain loops, and writes nothing.
 """
@@ -37,7 +37,7 @@ def main():
     for name in options.names or parts:
         series = parts[name](result, options.seconds)
         if series:
-            report.plot(series, options.output / "results.png")
+            report.plot(series, options.output / "results.svg")
         result.write(options.output / "results.md")
 
 

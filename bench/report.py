@@ -101,7 +101,8 @@ def plot(series, path):
     """Time against N and against P, on logarithmic axes: lines of slope one, no jumps."""
     import matplotlib
 
-    matplotlib.use("Agg")
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "deltanet"
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, len(series), figsize=(5 * len(series), 4), layout="constrained")
@@ -112,5 +113,5 @@ def plot(series, path):
         ax.set_xlabel(label)
         ax.set_ylabel("seconds")
         ax.legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

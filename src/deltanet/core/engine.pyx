@@ -148,7 +148,7 @@ cdef class Engine:
         return (
             type(array) is np.ndarray
             and cnp.PyArray_TYPE(<cnp.ndarray> array)
-            == (cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
+            == <int> (cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
             and cnp.PyArray_CHKFLAGS(<cnp.ndarray> array, flags)
             and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> array)
         )
