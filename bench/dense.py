@@ -103,7 +103,7 @@ def tiny(report, seconds):
     case.check(case.net.jacobian_dense(x, out=out)[None])
     calls = {
         "Python": lambda: case.net.jacobian_dense(x, out=out),
-        "kernel": Loop(lambda repeats: case.net._engine.loop(x, out, repeats)),
+        "kernel": Loop(lambda repeats: case.net._engine.single(x, out, repeats)),
         "NumPy": lambda: by_hand(case.net, case.X, out[None]),
     }
     if peers.casadi is not None:
@@ -282,11 +282,11 @@ def measure_memory(N):
 def crossover():
     """Where BLAS overtakes the plain loops of the core: CROSSOVER in src/deltanet/core/blas.pxd."""
     for m in (1, 2, 4):
-        for n in (4, 8, 16, 24, 32, 48, 64, 96):
+        for n in (4, 8, 16, 24, 32, 40, 48):
             net = dn.MLP([n, n, n, m], seed=0)
             x, out = np.ones(n), np.empty((m, net.num_params))
             loop, blas = (
-                Loop(lambda r, net=net, x=x, out=out, c=c: net._engine.loop(x, out, r, c))
+                Loop(lambda r, net=net, x=x, out=out, c=c: net._engine.single(x, out, r, c))
                 for c in (2**60, 0)
             )
             times = interleave({"loops": loop, "BLAS": blas}, 0.3)

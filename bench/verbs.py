@@ -9,16 +9,17 @@ from bench.timing import interleave
 
 
 def gram(report, seconds):
-    """`gram` given J, beside neural-tangents and a contraction of torch's dense Jacobian."""
+    """`gram(out=)` given J, and from X on, beside neural-tangents and torch's dense Jacobian contracted."""
     for name, N, bound in (("small", 256, 4), ("deep", 64, 4), ("wide", 64, 1.5)):
         case = Case(name, N)
         J = case.net.jacobian(case.X)
-        rows = J.gram().reshape(N * case.shape[1], -1)
+        K = J.gram()
+        rows = K.reshape(N * case.shape[1], -1)
         check_gram(case, J, rows)
         calls = {
             "syrk floor": floor.gram(case.net, N),
-            "T1": lambda J=J: J.gram(threads=1),
-            "default": lambda J=J: J.gram(),
+            "T1": lambda J=J, K=K: J.gram(out=K, threads=1),
+            "default": lambda J=J, K=K: J.gram(out=K),
             "from X": lambda c=case: c.net.jacobian(c.X).gram(),
         }
         if peers.torch is not None:

@@ -29,10 +29,11 @@ def calls(net):
         "input_jacobian": (lambda out=None: net.input_jacobian(X, out=out), (N, m, SIZES[0])),
         "to_dense": (lambda out=None: J.to_dense(out=out), (N, m, P)),
         "J.input_jacobian": (lambda out=None: J.input_jacobian(out=out), (N, m, SIZES[0])),
+        "gram": (lambda out=None: J.gram(out=out), (N, m, N, m)),
     }
 
 
-NAMES = ("jacobian_dense", "input_jacobian", "to_dense", "J.input_jacobian")
+NAMES = ("jacobian_dense", "input_jacobian", "to_dense", "J.input_jacobian", "gram")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -116,6 +116,25 @@ def test_overlapping_calls_restore_blas():
     assert blas_threads() == before
 
 
+@pytest.mark.skipif(machine.current_core is None, reason="the system has no affinities")
+@pytest.mark.skipif(machine.cores() < 2, reason="there is one core")
+def test_pool_leaves_the_caller_its_core():
+    before = os.sched_getaffinity(0)
+    core = min(before)
+    pool = threads._Pool()
+    os.sched_setaffinity(0, {core, max(before)})
+    try:
+        pool.submit(int, 1)[0].result()  # starts the thread
+        here = machine.current_core()
+        pool.submit(int, 1)[0].result()
+        if machine.current_core() == here:  # this thread was not moved meanwhile
+            assert os.sched_getaffinity(pool.ids[0]) == {core, max(before)} - {here}
+        assert os.sched_getaffinity(0) == {core, max(before)}
+    finally:
+        os.sched_setaffinity(0, before)
+        pool.executor.shutdown()
+
+
 def test_number_of_threads():
     before = dn.get_num_threads()
     try:

@@ -152,6 +152,16 @@ VERBS = {
         each_sample(sandwich(s.D, np.eye(s.P), s.D)),
         [0],
     ),
+    "gram_per_output": lambda s: (
+        s.J.gram_per_output(),
+        np.einsum("sop,zop->osz", s.D, s.D),
+        [1, 2],
+    ),
+    "gram_per_output of two": lambda s: (
+        s.J.gram_per_output(s.other),
+        np.einsum("sop,zop->osz", s.D, s.D2),
+        [1],
+    ),
     "gram_trace": lambda s: (
         s.J.gram_trace(),
         np.einsum("sop,zop->sz", s.D, s.D) / s.m,
@@ -355,7 +365,6 @@ def test_same_bits_for_any_number_of_threads(sizes, N, dtype):
         lambda count: J.rmatvec(u, threads=count),
         lambda count: J.gram(other, threads=count),
         lambda count: other.gram(threads=count),
-        lambda count: other.gram_trace(J, threads=count),
     ):
         expected = call(1)
         for count in (2, 3, 7):

@@ -5,7 +5,6 @@ digits of float32 would leave nothing of the small singular values that the last
 """
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,6 @@ import numpy as np
 from deltanet import _validate, normal, stream, threads
 from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
-
-# Multiplications of J^T J, some ms: below, a second BLAS thread costs more than it brings on busy cores.
-SMALL = 2**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +183,8 @@ def fit(
     (X, Y, weights), held = split(net, X, Y, weights, validation, seed)
     work = net.astype("float64")
     held = held and normal.Problem(work, *held, 0.0)
-    small = Y.size * net.num_params * min(Y.size, net.num_params) < SMALL
     with (
-        threads.one_blas_thread() if small else nullcontext(),
+        threads.for_products(Y.size * net.num_params * min(Y.size, net.num_params)),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         stream.reporting(progress, limits.max_iter, "steps") as report,
     ):

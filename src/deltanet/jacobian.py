@@ -156,7 +156,7 @@ class Jacobian:
         True
         """
         fresh = out is None
-        out = self._result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
+        out = self.result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
         self.engine.run(
             self.outputs.shape[:-1],
             J=out,
@@ -201,7 +201,7 @@ class Jacobian:
         (1, 2, 4)
         """
         shape = (*self.outputs.shape, self.sizes[0])
-        out = self._result(out, shape, "input_jacobian", "take fewer samples at a time")
+        out = self.result(out, shape, "input_jacobian", "take fewer samples at a time")
         self.engine.run(
             self.outputs.shape[:-1],
             Jx=out,
@@ -295,7 +295,7 @@ class Jacobian:
 
     # Quadratic forms
 
-    def gram(self, other=None, threads=None):
+    def gram(self, other=None, out=None, threads=None):
         """J J'^T, the empirical neural tangent kernel.
 
         ``K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)``
@@ -304,6 +304,8 @@ class Jacobian:
         ----------
         other : Jacobian, optional
             J', of the same net at other samples; J itself by default: then K is symmetric to the last bit.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with the factors.
         threads : int, optional
             See `set_num_threads`.
 
@@ -315,7 +317,7 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where `other` is no Jacobian of a net of the same sizes and dtype.
+            Where `other` is no Jacobian of a net of the same sizes and dtype, or out is not as above.
         MemoryError
             Where the result exceeds the memory available; take blocks of samples then.
 
@@ -331,15 +333,66 @@ class Jacobian:
         >>> K.shape, bool(np.allclose(K.reshape(6, 6), D @ D.T))
         ((3, 2, 3, 2), True)
         """
-        return gram.gram(self, other, _validate.count(threads))
+        return gram.gram(self, other, out, _validate.count(threads))
 
     def gram_diagonal(self):
         """The blocks of `gram` on its diagonal, sample by sample: ``J_s J_s^T`` (N, m, m)."""
         return self.covariance(1)
 
-    def gram_trace(self, other=None, threads=None):
-        """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average."""
-        return gram.trace(self, other, _validate.count(threads))
+    def gram_per_output(self, other=None):
+        """``K_so,s'o`` (m, N, N'): a kernel for each output by itself.
+
+        Parameters
+        ----------
+        other : Jacobian, optional
+            As of `gram`.
+
+        Returns
+        -------
+        (m, N, N') ndarray
+            An axis N is lost where a Jacobian is of a single sample.
+
+        Raises
+        ------
+        ValueError, TypeError, MemoryError
+            As of `gram`.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> bool(np.allclose(J.gram_per_output(), np.einsum("sozo->osz", J.gram())))
+        True
+        """
+        return gram.per_output(self, other)
+
+    def gram_trace(self, other=None):
+        """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average.
+
+        Parameters
+        ----------
+        other : Jacobian, optional
+            As of `gram`.
+
+        Returns
+        -------
+        (N, N') ndarray
+            An axis N is lost where a Jacobian is of a single sample. It costs one product a
+            layer, as much as a net of one output does.
+
+        Raises
+        ------
+        ValueError, TypeError, MemoryError
+            As of `gram`.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> bool(np.allclose(J.gram_trace(), J.gram_per_output().mean(axis=0)))
+        True
+        """
+        return gram.trace(self, other)
 
     def row_norms_squared(self, wrt=None):
         """``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``: the diagonal of `gram`.
@@ -577,9 +630,10 @@ class Jacobian:
         r = _validate.like(r, self.outputs.shape, name, self.dtype)
         return r if r.ndim == 2 else r[None]
 
-    def _result(self, out, shape, what, instead):
+    def result(self, out, shape, what, instead, factors=None):
+        """`out`, or a fresh array; `factors` are what it must not share memory with."""
         if out is not None:
-            factors = (self.outputs, *self.inputs, *self.deltas, self.first_weight)
+            factors = factors or (self.outputs, *self.inputs, *self.deltas, self.first_weight)
             return _validate.out(out, shape, self.dtype, *factors)
         _validate.room(shape, self.dtype, what, instead)
         return np.empty(shape, self.dtype)

@@ -387,6 +387,8 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
+        if threads is None and self._engine.single(X, out):
+            return out
         given, fresh = X, out is None
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._params.size)

@@ -1,10 +1,12 @@
 """J v, J^T u, and J as a SciPy LinearOperator: from the factors, N m P numbers are never formed."""
 
 import numpy as np
+from scipy.linalg import blas
 from scipy.sparse.linalg import LinearOperator
 
 from deltanet import _validate
-from deltanet.params import offsets, views
+from deltanet.params import offsets, split, views
+from deltanet.threads import for_products
 
 SLAB = 2**23  # bytes of the intermediate rows s = sum_o u_o delta_o that are held at once
 FEWER = "pass fewer columns at a time"
@@ -30,19 +32,24 @@ def rmatvec(J, u, threads):
     shape = (len(vectors), J.shape[-1])
     _validate.room(shape, J.dtype, "J^T u", FEWER)
     results = np.zeros(shape, J.dtype)
-    for one, JTu in zip(vectors, results, strict=True):
-        for part, rows in J.batch().slabs(sum(J.sizes[1:]), SLAB):
-            accumulate(rows, np.atleast_2d(one)[part], JTu, threads)
+    with for_products(len(J.batch().outputs) * J.shape[-1]):
+        for one, JTu in zip(vectors, results, strict=True):
+            for part, rows in J.batch().slabs(sum(J.sizes[1:]), SLAB):
+                accumulate(rows, np.atleast_2d(one)[part], JTu, threads)
     return results.T if u.ndim > J.outputs.ndim else results[0]
 
 
 def accumulate(J, u, JTu, threads):
-    """JTu += J^T u of some samples: dW = s^T h, db = sum_s s, with s_s = sum_o u_so delta_so."""
-    s = [np.empty((len(J.outputs), n), J.dtype) for n in J.sizes[1:]]
-    J.engine.run((len(J.outputs),), u=u, s=s, h=J.inputs, delta=J.deltas, count=threads)
+    """JTu += J^T u of some samples: dW += s^T h, db += sum_s s, with s_s = sum_o u_so delta_so."""
+    N = len(J.outputs)
+    s = split(np.empty(N * sum(J.sizes[1:]), J.dtype), [(N, n) for n in J.sizes[1:]])
+    J.engine.run((N,), u=u, s=s, h=J.inputs, delta=J.deltas, count=threads)
+    gemm = blas.dgemm if J.dtype == np.float64 else blas.sgemm
+    ones = np.ones(N, J.dtype)
     for (dW, db), sk, h in zip(views(JTu, J.sizes), s, J.inputs, strict=True):
-        dW += sk.T @ h
-        db += sk.sum(axis=0)
+        # in place and in Fortran's order: dW^T += h^T s    (n_in, n_out)
+        gemm(1, h.T, sk.T, beta=1, c=dW.T, trans_b=True, overwrite_c=True)
+        db += ones @ sk
 
 
 class Operator(LinearOperator):

@@ -7,11 +7,13 @@ in a forked child, and its idle threads end with the interpreter.
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from threadpoolctl import ThreadpoolController
 
 from deltanet import _validate, machine
+
+FEW = 2**24  # multiplications, a third of a millisecond of one thread
 
 _number = _validate.threads(os.environ.get("DELTANET_NUM_THREADS") or machine.cores())
 
@@ -124,9 +126,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start)
 
 
-def one_blas_thread():
-    """A context in which BLAS is held to one thread."""
-    return _blas
+def for_products(multiplications):
+    """A context for products by BLAS: of one thread where they are too few for a second to pay."""
+    return _blas if multiplications < FEW else nullcontext()
 
 
 def spread(call, threads):

@@ -3,7 +3,7 @@
 from cython cimport floating
 from libc.string cimport memset
 
-from deltanet.core.blas cimport gemm_nt
+from deltanet.core.blas cimport gemm_nn, gemm_nt
 from deltanet.core.net cimport Net
 
 cdef extern from "loops.h" nogil:
@@ -34,18 +34,11 @@ cdef void push(floating* Jv, floating** t, floating** h, floating** delta, const
 cdef void pull(floating** s, floating** delta, const floating* u,
                const Net* net, Py_ssize_t N) noexcept nogil:
     """s^(k)_s = sum_o u_so delta^(k)_so    (N, n_k): then J^T u has the blocks s^(k)T h^(k-1), sum_s s^(k)"""
-    cdef Py_ssize_t i, o, j, k, m = net.n[net.L]
-    cdef const floating* d
-    cdef floating* row
+    cdef Py_ssize_t i, k, m = net.n[net.L]
     for k in range(1, net.L + 1):
-        d = delta[k]
+        memset(s[k], 0, N * net.n[k] * sizeof(floating))
         for i in range(N):
-            row = s[k] + i * net.n[k]
-            memset(row, 0, net.n[k] * sizeof(floating))
-            for o in range(m):
-                for j in range(net.n[k]):
-                    row[j] += u[i * m + o] * d[j]
-                d += net.n[k]
+            gemm_nn(s[k] + i * net.n[k], u + i * m, delta[k] + i * m * net.n[k], 1, net.n[k], m, net)
 
 
 cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** h2, void** delta2,

@@ -32,13 +32,13 @@ cdef extern from "simd.h" nogil:
 cnp.import_array()
 
 cdef enum:
-    WORKSPACE = 512 * 1024     # bytes of h, fprime and delta in a block
-    MOST = 4 * 1024 * 1024     # and of a block of GEMM samples, of a wide net
-    GEMM = 16                  # samples that a product with the weights should have
-    RESULT = 256 * 1024 * 1024 # bytes of dense rows in a block
-    TILE = 192                 # rows of J in a tile of the Gram matrix
-    SMALL = 32 * 1024          # numbers made by a call that is not worth giving the GIL back for
-    LARGE = 1024 * 1024        # numbers made by a call that is worth a second thread
+    WORKSPACE = 512 * 1024      # bytes of h, fprime and delta in a block
+    MOST = 4 * 1024 * 1024      # and of a block of GEMM samples, of a wide net
+    GEMM = 16                   # samples that a product with the weights should have
+    RESULT = 256 * 1024 * 1024  # bytes of dense rows in a block
+    TILE = 192                  # rows of J in a tile of the Gram matrix
+    SMALL = 32 * 1024           # numbers made by a call that is not worth giving the GIL back for
+    LARGE = 1024 * 1024         # numbers made by a call that is worth a second thread
 
 # Dense results larger than this are written past the caches, where their memory was touched before:
 # what the system has just cleared lies in the caches, and a streaming store would write it twice.
@@ -177,6 +177,8 @@ cdef class Engine:
             job.fprime[k] = data(s[k - 1]) if s is not None and k > 0 else NULL
             job.delta[k] = data(delta[k - 1]) if delta is not None and k > 0 else NULL
         numbers = N * self.net.P * (self.net.n[self.net.L] if job.chained else 1)
+        if u is not None:
+            numbers = N * (self.sample // self.itemsize)
         B = self.block(N, numbers, J is not None)
         job.stream = J is not None and not fresh and numbers * self.itemsize > STREAM
         try:
@@ -194,22 +196,38 @@ cdef class Engine:
         tiles = Tiles(self, K, h, delta, h2, delta2)
         threads.spread(tiles, self.threads(count, K.size * sum(d.shape[-1] for d in delta), tiles.count))
 
-    def loop(self, X, J, Py_ssize_t repeats, Py_ssize_t crossover=CROSSOVER):
-        """Evaluate one sample's dense rows `repeats` times: the cost of the kernels alone."""
-        cdef Workspace work = self.acquire()
-        cdef Job job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL, NULL,
-                           NULL, NULL, work.layers + 3 * (self.net.L + 1), NULL, NULL, True, False)
-        cdef Py_ssize_t i
-        job.fprime = job.h + self.net.L + 1
-        job.delta = job.fprime + self.net.L + 1
-        for i in range(3 * (self.net.L + 1)):
+    def single(self, X, J, Py_ssize_t repeats=1, Py_ssize_t crossover=CROSSOVER):
+        """The dense rows of one sample where both arrays are right as they are; else False, and no change.
+
+        `repeats` and `crossover` are the benchmark's: the cost of the kernels alone.
+        """
+        cdef Py_ssize_t i, L1 = self.net.L + 1, m = self.net.n[self.net.L]
+        cdef Workspace work
+        cdef Job job
+        if not (
+            m * self.net.P <= SMALL
+            and self.holds(X, cnp.NPY_ARRAY_CARRAY_RO)
+            and self.holds(J, cnp.NPY_ARRAY_CARRAY)
+            and cnp.PyArray_NDIM(<cnp.ndarray> X) == 1
+            and cnp.PyArray_NDIM(<cnp.ndarray> J) == 2
+            and cnp.PyArray_DIM(<cnp.ndarray> X, 0) == self.net.n[0]
+            and cnp.PyArray_DIM(<cnp.ndarray> J, 0) == m
+            and cnp.PyArray_DIM(<cnp.ndarray> J, 1) == self.net.P
+            and apart(<cnp.ndarray> J, <cnp.ndarray> X)
+            and apart(<cnp.ndarray> J, <cnp.ndarray> self.theta)
+        ):
+            return False
+        work = self.acquire()
+        job = Job(1, data(self.theta), data(self.affine), data(X), NULL, data(J), NULL, NULL, NULL,
+                  NULL, work.layers + 3 * L1, work.layers + 4 * L1, work.layers + 5 * L1, True, False)
+        for i in range(3 * L1):
             job.h[i] = NULL
         self.net.crossover = crossover
-        with nogil:
-            for _ in range(repeats):
-                self.evaluate(&job, work, 0, 1)
+        for _ in range(repeats):
+            self.evaluate(&job, work, 0, 1)
         self.net.crossover = CROSSOVER
         self.idle.append(work)
+        return True
 
     cdef void alone(self, const Job* job, Workspace work, Py_ssize_t numbers) noexcept:
         """One block: this thread, with BLAS's own."""

@@ -26,5 +26,5 @@ cdef struct Net:
     bint coupled         # softmax or log_softmax output: delta^(L) is a full matrix
     bint scaled_input
     bint scaled_output
-    Py_ssize_t crossover # multiplications from which a product is worth a BLAS call: see blas.pxd
+    Py_ssize_t crossover  # multiplications from which a product is worth a BLAS call: see blas.pxd
     int simd             # vector instructions to use: see vecmath.h
