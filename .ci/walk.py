@@ -25,6 +25,10 @@ def visit(net, N, threads=None):
     results = [net(X, threads=threads), net.jacobian_dense(X, threads=threads)]
     results += [net.input_jacobian(X, threads=threads), J.to_dense(), J.input_jacobian()]
     results += [block for k in range(len(net.weights)) for block in (J.weight(k), J.bias(k))]
+    results += [J.matvec(net.params, threads=threads), J.rmatvec(J.outputs, threads=threads)]
+    results += [J.gram(threads=threads), J.gram(net.jacobian(X), threads=threads)]
+    if N is None:
+        results.append(net.jacobian_dense(X, out=np.empty(J.shape, net.dtype)))
     assert all(np.isfinite(result).all() for result in results)
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import deltanet as dn
 from bench import floor, peers
 from bench.cases import SIZES, Case, by_hand
 from bench.timing import interleave, once
+from deltanet import machine
 
 THREADS = dn.get_num_threads()
 
@@ -194,8 +196,10 @@ def sweep(report, seconds):
             x.append(N)
             y.append(times[name])
         del calls, out
-    for name in ("tiny", "lm"):
+    for name in ("tiny", "lm", "small"):
         case = Case(name, 100000)
+        if 8 * math.prod(case.shape) > 0.6 * machine.available_memory():
+            continue
         out = np.ones(case.shape)
         calls = {
             N: lambda N=N, c=case, out=out: c.net.jacobian_dense(c.X[:N], out=out[:N])

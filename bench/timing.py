@@ -14,7 +14,7 @@ def once(call, repeats):
     return (time.perf_counter() - start) / repeats
 
 
-def interleave(contenders, seconds=8.0, least=9, most=301):
+def interleave(contenders, seconds=8.0, least=15, most=301):
     """{name: median seconds of a call} of {name: call}; a call of None is absent.
 
     A turn is one call that is not counted, which finds the caches and the threads as the last contender

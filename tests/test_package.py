@@ -114,6 +114,6 @@ def test_readme_command(command, folder):
     run(command, cwd=folder, shell=True)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_readme_example(code, folder):
-    run([sys.executable, "-W", "error", "-c", code], cwd=folder)
+def test_readme_examples(folder):
+    """All of them as one script: each goes on where the last one ended."""
+    run([sys.executable, "-W", "error", "-c", "\n".join(blocks("python"))], cwd=folder)

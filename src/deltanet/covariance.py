@@ -7,9 +7,8 @@ Sigma may be a scalar (times the identity), a vector (its diagonal), a list of K
 import numpy as np
 
 from deltanet import _validate
+from deltanet.curvature import ROWS
 from deltanet.params import views
-
-ROWS = 2**24  # bytes of dense rows that are held at once
 
 
 def per_sample(J, Sigma):

@@ -75,11 +75,13 @@ def ggn(J, H, wrt, out=None):
         return out
     m = J.outputs.shape[-1]
     syrk = blas.dsyrk if J.dtype == np.float64 else blas.ssyrk
+    buffer = None
     for part, rows in J.slabs(m * P, ROWS):
-        buffer = np.empty((len(rows.outputs), m, P), J.dtype)
+        N = len(rows.outputs)
+        buffer = np.empty((N, m, P), J.dtype) if buffer is None else buffer[:N]
         for sign, deltas in weighted(rows, H if H is None else H[part], layers):
             if P == J.shape[-1]:
-                J.engine.run((len(buffer),), J=buffer, h=rows.inputs, delta=deltas)
+                J.engine.run((N,), J=buffer, h=rows.inputs, delta=deltas)
             else:
                 dense(rows, kept, deltas, buffer)
             out = syrk(sign, buffer.reshape(-1, P).T, beta=1.0, c=out, overwrite_c=True)
