@@ -15,6 +15,7 @@ from bench.timing import interleave, once
 from deltanet import machine
 
 THREADS = dn.get_num_threads()
+LINUX = sys.platform.startswith("linux")
 
 
 def best(times, names=("torch", "JAX")):
@@ -57,6 +58,11 @@ def dense(report, seconds):
             case,
             times,
             result=f"{out.nbytes / 1e6:.3g} MB",
+            **{
+                f"{name} takes": f"{peak(calls[name]) / 1e6:.3g} MB"
+                for name in ("T2", "torch", "JAX")
+                if name in calls and LINUX
+            },
             **{
                 "T2 / floor": f"{times['T2'] / times['floor']:.2f}",
                 "peer / T2": "-" if peer is None else f"{peer / times['T2']:.1f}",
@@ -230,7 +236,7 @@ def narrow(N):
 
 def memory(report, seconds):
     """What a call takes beyond its result, in a process of its own (Linux)."""
-    if not sys.platform.startswith("linux"):
+    if not LINUX:
         return
     extra = {}
     for N in (1000, 10000, 100000, 1000000):
@@ -284,7 +290,10 @@ def measure_memory(N):
 
 
 def crossover():
-    """Where BLAS overtakes the plain loops of the core: CROSSOVER in src/deltanet/core/blas.pxd."""
+    """Where BLAS overtakes the plain loops, and streaming stores plain ones.
+
+    CROSSOVER in src/deltanet/core/blas.pxd, STREAM in engine.pyx.
+    """
     for m in (1, 2, 4):
         for n in (4, 8, 16, 24, 32, 40, 48):
             net = dn.MLP([n, n, n, m], seed=0)
@@ -296,6 +305,20 @@ def crossover():
             times = interleave({"loops": loop, "BLAS": blas}, 0.3)
             print(f"m = {m}, n = {n}: products of {n * n} and {m * n * n} numbers,", end=" ")
             print(", ".join(f"{name} {t * 1e6:.2f} us" for name, t in times.items()))
+    cache = machine.last_level_cache()
+    for share in (0.25, 0.5, 0.75, 1, 1.5, 2, 4):
+        case = Case("small", round(share * cache / 8 / math.prod(Case("small", 1).shape)))
+        J, out = case.net.jacobian(case.X), np.ones(case.shape)
+        calls = {
+            f"{store} T{count}": lambda J=J, out=out, stream=stream, count=count: J.engine.run(
+                (len(J.outputs),), J=out, h=J.inputs, delta=J.deltas, count=count, stream=stream
+            )
+            for store, stream in (("plain", False), ("streaming", True))
+            for count in (1, THREADS)
+        }
+        times = interleave(calls, 2)
+        print(f"{share} of the last-level cache:", end=" ")
+        print(", ".join(f"{name} {t * 1e3:.3g} ms" for name, t in times.items()))
 
 
 if __name__ == "__main__":

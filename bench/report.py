@@ -66,7 +66,8 @@ class Report:
         ]
         lines += [
             "Medians of interleaved repetitions in one run; each result was checked against a complex",
-            "step before it was timed. T1 and T2 are one thread and all of two, `-` is absent.",
+            "step before it was timed. T1 and T2 are one thread and all of them, `-` is absent; what a",
+            "contender takes is its peak of memory beyond what was there before the call.",
             "",
         ]
         if self.claims:

@@ -7,6 +7,10 @@ import numpy as np
 from deltanet import _validate, covariance, curvature, gram, products, solve
 from deltanet.params import offsets
 
+# No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
+# be written to memory twice.
+FRESH = False
+
 
 class Jacobian:
     """dy/dtheta of a net at N samples, kept in the factors that the chain rule gives.
@@ -155,7 +159,7 @@ class Jacobian:
         >>> bool((net.jacobian(X).to_dense() == net.jacobian_dense(X)).all())
         True
         """
-        fresh = out is None
+        stream = FRESH if out is None else None
         out = self.result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
         self.engine.run(
             self.outputs.shape[:-1],
@@ -163,7 +167,7 @@ class Jacobian:
             h=self.inputs,
             delta=self.deltas,
             count=_validate.count(threads),
-            fresh=fresh,
+            stream=stream,
         )
         return out
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deltanet import _validate, params, stream
 from deltanet.core.engine import Engine
-from deltanet.jacobian import Jacobian
+from deltanet.jacobian import FRESH, Jacobian
 
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
@@ -389,11 +389,11 @@ class MLP:
         """
         if threads is None and self._engine.single(X, out):
             return out
-        given, fresh = X, out is None
+        given, stream = X, FRESH if out is None else None
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._params.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
-        self._engine.run(lead, X=X, J=out, count=_validate.count(threads), fresh=fresh)
+        self._engine.run(lead, X=X, J=out, count=_validate.count(threads), stream=stream)
         return out
 
     def input_jacobian(self, X, out=None, threads=None):

@@ -40,8 +40,7 @@ cdef enum:
     SMALL = 32 * 1024           # numbers made by a call that is not worth giving the GIL back for
     LARGE = 1024 * 1024         # numbers made by a call that is worth a second thread
 
-# Dense results larger than this are written past the caches, where their memory was touched before:
-# what the system has just cleared lies in the caches, and a streaming store would write it twice.
+# Dense results larger than this are written past the caches. Measured by: python -m bench crossover
 cdef Py_ssize_t STREAM = machine.last_level_cache()
 
 
@@ -154,13 +153,13 @@ cdef class Engine:
         )
 
     def run(self, tuple lead, X=None, y=None, J=None, Jx=None, v=None, Jv=None, u=None, s=None,
-            h=None, delta=None, first_weight=None, count=None, fresh=False):
+            h=None, delta=None, first_weight=None, count=None, stream=None):
         """Evaluate what is given an array: outputs, dense rows, input Jacobian, products, the factors.
 
         lead is (N,), or () for a single sample; h holds h[0 .. L-1] and delta holds delta[1 .. L], as
         the Jacobian stores them. Without X they are the input, and the rest is made from them: J; Jx
         with the W^(1) they were made with; J v; or s[1 .. L], the first half of J^T u (core/contract).
-        `count` is of threads; `fresh` says that the memory of J was never touched.
+        `count` is of threads; `stream` says whether J is written past the caches: by default if it is large.
         """
         cdef Call call
         cdef Workspace work = self.acquire()
@@ -180,7 +179,7 @@ cdef class Engine:
         if u is not None:
             numbers = N * (self.sample // self.itemsize)
         B = self.block(N, numbers, J is not None)
-        job.stream = J is not None and not fresh and numbers * self.itemsize > STREAM
+        job.stream = J is not None and (numbers * self.itemsize > STREAM if stream is None else stream)
         try:
             if N <= B:
                 self.alone(&job, work, numbers)
