@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -167,6 +168,34 @@ dn.MLP([20, 60, 3], seed=0).jacobian_dense(np.zeros((4000, 20)), threads=2)
 print(threading.active_count())
 """
     assert run(code) == ["1", "2"]
+
+
+def test_a_thread_that_cannot_start_leaves_the_others_waited_for(monkeypatch):
+    class Slow:
+        left, busy = iter(range(3)), 0
+
+        def work(self):
+            for _ in self.left:
+                self.busy += 1
+                time.sleep(0.01 if threading.current_thread() is threading.main_thread() else 0.3)
+                self.busy -= 1
+
+        def stop(self):
+            list(self.left)
+
+    started, start = [], threading.Thread.start
+
+    def second_fails(thread):
+        started.append(thread)
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    monkeypatch.setattr(threading.Thread, "start", second_fails)
+    call = Slow()
+    threads.spread(call, 4)
+    assert len(started) == 2 and call.busy == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -82,7 +82,7 @@ class _Pool:
         self.ids, self.others = [], None
 
     def submit(self, work, count):
-        """Futures of `work` on up to `count` threads; fewer when the interpreter is shutting down."""
+        """Futures of `work` on up to `count` threads; fewer where the system starts no more."""
         with self.lock:
             if count > self.size:
                 if self.executor:
@@ -90,10 +90,11 @@ class _Pool:
                 self.size, self.ids = count, []
                 self.executor = ThreadPoolExecutor(count, "deltanet", self.enter, (self.ids,))
             self.part()
-            try:
-                return [self.executor.submit(work) for _ in range(count)]
-            except RuntimeError:
-                return []
+            futures = []
+            with suppress(RuntimeError):
+                for _ in range(count):
+                    futures.append(self.executor.submit(work))
+            return futures
 
     def enter(self, ids):
         """What a new thread does first: leave its name, and be parted from the caller next time."""
