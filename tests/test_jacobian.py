@@ -139,6 +139,17 @@ def test_check_jacobian_finds_a_wrong_derivative(monkeypatch):
     assert found.errors == pytest.approx([1e-9, 1e-9], rel=1e-3)
 
 
+def test_check_jacobian_finds_a_nan_of_one_way_alone(monkeypatch):
+    net, X = dn.MLP([3, 4, 2], seed=0), np.ones((2, 3))
+    for name in ("bias", "input_jacobian"):
+        with monkeypatch.context() as patch:
+            right = getattr(dn.Jacobian, name)
+            patch.setattr(dn.Jacobian, name, lambda *args, right=right: right(*args) * np.nan)
+            assert not dn.testing.check_jacobian(net, X).passed
+    with pytest.raises(ValueError, match="X must hold one sample at least"):
+        dn.testing.check_jacobian(net, X[:0])
+
+
 def test_check_jacobian_of_a_few_columns():
     net = dn.MLP([30, 40, 2], seed=0)
     X = np.random.default_rng(0).standard_normal((3, 30))
