@@ -374,7 +374,7 @@ def test_bad_data(X, Y, options, message):
     ("options", "message"),
     [
         ({"prior": -1.0}, r"prior must be at least 0; got -1"),
-        ({"prior": NAN}, r"prior must be finite; got nan"),
+        ({"prior": NAN}, r"prior must be finite; got nan$"),
         ({"prior": [1.0, 2.0]}, r"prior must have shape \(8,\); got \(2,\)"),
         ({"validation": 1.5}, r"validation must be a number between 0 and 1; got 1.5"),
         ({"validation": (X0,)}, r"validation must be a share or \(X, Y\); got 1 parts"),
@@ -397,6 +397,11 @@ def test_other_bad_input():
         dn.fit(net, X0, Y0, max_iter=1.5)
     with pytest.raises(TypeError, match="Y must hold real numbers"):
         dn.fit(net, X0, Y0 + 1j)
+    for wrong in (X0 + 1j, X0.astype(object), X0.astype(str)):
+        with pytest.raises(TypeError, match="X must hold real numbers"):
+            dn.fit(net, wrong, Y0)
+        with pytest.raises(TypeError, match="X must hold real numbers"):
+            dn.residuals(net, wrong, Y0)
     with pytest.raises(ValueError, match="jac must be 'dense' or 'operator'; got 'lm'"):
         dn.residuals(net, X0, Y0, jac="lm")
     with pytest.raises(ValueError, match="one sample only"):

@@ -101,6 +101,8 @@ def test_one_activation_for_all_or_one_each():
         (lambda: dn.MLP([2**20, 2**30, 2]), MemoryError, "the parameters would need 9.0 PB"),
         (lambda: dn.MLP([3, 2], dtype="float16"), ValueError, "float64 or float32; got 'float16'"),
         (lambda: dn.MLP([3, 2], dtype=">f8"), ValueError, "float64 or float32; got '>f8'"),
+        (lambda: dn.MLP([3, 2], dtype=3), ValueError, "float64 or float32; got 3"),
+        (lambda: dn.MLP([3, 2], activation="tan"), ValueError, "unknown activation 'tan'"),
         (lambda: dn.MLP([3, 2], output="tan"), ValueError, "unknown activation 'tan'; known are"),
         (
             lambda: dn.MLP([3, 2], output=("tanh", 2)),

@@ -59,7 +59,7 @@ def dtype(value):
     try:
         kind = np.dtype(value)
     except TypeError:
-        kind = None
+        kind = np.dtype(object)  # not None, which equals float64
     if kind not in DTYPES:
         raise ValueError(f"dtype must be float64 or float32; got {value!r}")
     return kind
@@ -109,6 +109,7 @@ def activations(specs, layers):
 def hidden(spec, layers):
     """One specification for all hidden layers, or a sequence of one each, as a list."""
     if isinstance(spec, str) or (_is_pair(spec) and not isinstance(spec[1], (str, tuple, list))):
+        activation(spec)  # also where there is no hidden layer
         return [spec] * layers
     specs = list(spec) if isinstance(spec, (tuple, list)) else [spec]
     if len(specs) != layers:
@@ -337,7 +338,7 @@ def covariance(Sigma, sizes, kind):
 
 def table(X, width):
     """X as (N, width) whatever its memory: a memory map stays one."""
-    array = X if isinstance(X, np.ndarray) else numbers(X, "X")
+    array = numbers(X, "X")
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(f"X must have shape (N, {width}); got {array.shape}")
     return array
@@ -348,7 +349,8 @@ def finite(array, name):
     good = np.isfinite(array)
     if not good.all():
         first = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise ValueError(f"{name} must be finite; got {array[first]} at {list(first)}")
+        place = f" at {list(first)}" if first else ""
+        raise ValueError(f"{name} must be finite; got {array[first]}{place}")
     return array
 
 
