@@ -5,6 +5,7 @@ import math
 import re
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -334,6 +335,16 @@ def test_a_step_to_no_finite_loss_is_refused(value, monkeypatch):
     assert not all(calls) and any(calls[1:])
     assert np.abs(fit.net.params - net.params).max() < 0.05
     assert fit.loss < fit.start
+
+
+def test_residuals_from_several_threads():
+    net, rng = dn.MLP([8, 64, 64, 2], seed=0), np.random.default_rng(0)
+    fun, _ = dn.residuals(net, rng.standard_normal((600, 8)), np.zeros((600, 2)))
+    points = [scale * net.params for scale in rng.standard_normal(100)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(fun, points))
+    for r, point in zip(found, points, strict=True):
+        np.testing.assert_array_equal(r, fun(point))
 
 
 # Bad input

@@ -10,7 +10,7 @@ from deltanet import _validate
 
 
 class Residuals:
-    """r(theta) = W^(1/2) (f(X) - Y) as a vector, and its Jacobian; a net of its own holds theta."""
+    """r(theta) = W^(1/2) (f(X) - Y) as a vector, and its Jacobian; each call has a net of its own."""
 
     def __init__(self, net, X, Y, weights):
         self.net = net.astype("float64")
@@ -19,8 +19,10 @@ class Residuals:
         self.root = None if weights is None else np.sqrt(weights)[:, None]
 
     def at(self, params):
-        self.net.params = params
-        return self.net
+        """A net of these parameters: a new one, for calls from several threads at once."""
+        net = self.net.copy()
+        net.params = params
+        return net
 
     def fun(self, params):
         """r: (P,) -> (N m,)."""
