@@ -222,6 +222,13 @@ def test_a_copy_shares_the_factors():
     assert J.T.T is J
 
 
+@pytest.mark.parametrize("name", ["outputs", "inputs", "deltas", "sizes", "anything"])
+def test_nothing_of_a_jacobian_can_be_set(name):
+    """The core reads as many samples from `deltas` as there are in `outputs`."""
+    with pytest.raises(AttributeError, match=f"{name} of a Jacobian cannot be set"):
+        setattr(jacobian(), name, np.zeros((10**6, 3)))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
 @pytest.mark.parametrize(
     "verb, width, N",

@@ -43,12 +43,18 @@ class Jacobian:
     __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
 
     def __init__(self, engine, sizes, outputs, inputs, deltas, first_weight):
-        self.engine = engine
-        self.sizes = sizes
-        self.first_weight = first_weight
-        self.outputs = outputs
-        self.inputs = tuple(inputs)
-        self.deltas = tuple(deltas)
+        vars(self).update(
+            engine=engine,
+            sizes=sizes,
+            first_weight=first_weight,
+            outputs=outputs,
+            inputs=tuple(inputs),
+            deltas=tuple(deltas),
+        )
+
+    def __setattr__(self, name, value):
+        # the core takes the arrays for what `MLP.jacobian` made them
+        raise AttributeError(f"{name} of a Jacobian cannot be set")
 
     @property
     def shape(self):
