@@ -136,8 +136,10 @@ def test_refuses_names_and_places(tmp_path):
         with pytest.raises(ValueError, match=r"must end in one of \.npz, \.safetensors"):
             dn.save(net_of(), tmp_path / name)
         assert not os.listdir(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        dn.save(net_of(), tmp_path / "none" / "net.npz")
+    for name in ("net.npz", "net.safetensors"):
+        with pytest.raises(FileNotFoundError) as refused:
+            dn.save(net_of(), tmp_path / "none" / name)
+        assert refused.value.filename == str(tmp_path / "none" / name)
     with pytest.raises(ValueError, match=r"net\.pt must end in one of"):
         dn.load(tmp_path / "net.pt")
 

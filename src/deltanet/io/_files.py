@@ -17,9 +17,11 @@ def replacing(path):
     try:
         yield partial
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError) and error.filename == os.fspath(partial):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 
