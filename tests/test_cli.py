@@ -83,6 +83,7 @@ def write(name, text):
 TABLES = {
     "C order": ("T.npy", lambda name: np.save(name, table())),
     "Fortran order": ("T.npy", lambda name: np.save(name, np.asfortranarray(table()))),
+    "capitals": ("T.CSV", lambda name: write(name, csv())),
     "float32": ("T.npy", lambda name: np.save(name, table().astype("f4").astype(">f4"))),
     "integers": ("T.npy", lambda name: np.save(name, (table() * 9).astype(int))),
     "one sample": ("T.npy", lambda name: np.save(name, table()[0])),

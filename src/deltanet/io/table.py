@@ -19,10 +19,11 @@ BLOCK = 4096  # lines of a .csv
 def read_table(path: Path, width: int) -> np.ndarray:
     """The table of samples in a file, of shape (N, width)."""
     readers = {".npy": _read_npy, ".csv": _read_csv, ".npz": _read_npz}
-    if path.suffix not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         raise ValueError(f"INPUTS must end in .npy, .csv or .npz; got {path}")
     with reading(path, *_npy.BROKEN_ZIP):
-        return readers[path.suffix](path, width)
+        return readers[suffix](path, width)
 
 
 def _read_npy(path: Path, width: int) -> np.ndarray:
