@@ -80,6 +80,9 @@ def test_out_shares_no_memory_with_an_input(net):
     strided = buffer[: 2 * X.size].reshape(N, 8)[:, ::2]  # read through a copy, and still an input
     with pytest.raises(ValueError, match="share no memory"):
         net.input_jacobian(strided, out=buffer[: N * m * 4].reshape(N, m, 4))
+    view = memoryview(buffer[: X.size].reshape(X.shape))  # no array, and still read where it lies
+    with pytest.raises(ValueError, match="share no memory"):
+        net.input_jacobian(view, out=buffer[: N * m * 4].reshape(N, m, 4))
     np.testing.assert_array_equal(buffer[: X.size], X.ravel())
     small = dn.MLP([2, 1], seed=0)
     with pytest.raises(ValueError, match="share no memory"):

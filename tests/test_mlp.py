@@ -79,6 +79,12 @@ def test_copies_keep_everything(net):
     assert net.astype("float32").dtype == np.float32
 
 
+def test_scalings_are_read_only(net):
+    for array in (net.output_shift, net.output_scale):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 7
+
+
 def test_seed_fixes_the_weights():
     assert dn.MLP([3, 4, 2], seed=5) == dn.MLP([3, 4, 2], seed=5) != dn.MLP([3, 4, 2], seed=6)
 

@@ -149,7 +149,7 @@ def layers(weights, biases, kind):
 
 
 def scaling(shift, scale, width, kind, side):
-    """(shift, scale) as arrays of shape (width,), or None where neither is given."""
+    """(shift, scale) as read-only arrays of shape (width,), or None where neither is given."""
     if shift is None and scale is None:
         return None
     pair = []
@@ -161,6 +161,7 @@ def scaling(shift, scale, width, kind, side):
             rule = "finite and not zero" if name == "scale" else "finite"
             raise ValueError(f"{side}_{name} must be {rule}; got {value!r}")
         pair.append(np.broadcast_to(array, (width,)).copy())
+        pair[-1].flags.writeable = False  # the core has a copy
     return tuple(pair)
 
 

@@ -202,7 +202,7 @@ class MLP:
 
     @property
     def input_shift(self):
-        """(n_0,) or None: x' = (x - shift) / scale goes into the first layer."""
+        """(n_0,), read-only, or None: x' = (x - shift) / scale goes into the first layer."""
         return self._scaling[0] and self._scaling[0][0]
 
     @property
@@ -212,7 +212,7 @@ class MLP:
 
     @property
     def output_shift(self):
-        """(m,) or None: y' = y * scale + shift is what a call returns."""
+        """(m,), read-only, or None: y' = y * scale + shift is what a call returns."""
         return self._scaling[1] and self._scaling[1][0]
 
     @property
@@ -532,7 +532,7 @@ class MLP:
             return np.empty(shape, self.dtype)
         if X is given and self._engine.writes(out, shape, X):
             return out
-        return _validate.out(out, shape, self.dtype, given, self._params)
+        return _validate.out(out, shape, self.dtype, given, X, self._params)
 
     # The net as a value
 
