@@ -49,8 +49,6 @@ def _free():
 
 
 def _free_windows():
-    import ctypes
-
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [
             (name, ctypes.c_uint64) for name in ("total", "free", "a", "b", "c", "d", "e")
