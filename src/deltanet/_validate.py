@@ -231,14 +231,14 @@ def human(nbytes):
         nbytes /= 1000
 
 
-def threads(value):
+def threads(value, name="threads"):
     """A count of threads, at least 1."""
     try:
         count = int(value) if isinstance(value, str) else operator.index(value)
     except (TypeError, ValueError):
-        raise TypeError(f"threads must be a positive integer; got {value!r}") from None
+        raise TypeError(f"{name} must be a positive integer; got {value!r}") from None
     if count < 1:
-        raise ValueError(f"threads must be a positive integer; got {count}")
+        raise ValueError(f"{name} must be a positive integer; got {count}")
     return count
 
 

@@ -15,7 +15,8 @@ from deltanet import _validate, machine
 
 FEW = 2**24  # multiplications, a third of a millisecond of one thread
 
-_number = _validate.threads(os.environ.get("DELTANET_NUM_THREADS") or machine.cores())
+VARIABLE = "DELTANET_NUM_THREADS"
+_number = _validate.threads(os.environ.get(VARIABLE) or machine.cores(), VARIABLE)
 
 
 def set_num_threads(threads):
