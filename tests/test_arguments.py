@@ -204,6 +204,11 @@ def test_messages(call, error, message):
         call(jacobian())
 
 
+def test_an_H_of_a_single_sample_has_no_axis_of_samples():
+    with pytest.raises(ValueError, match=r"H must have shape \(\) or \(3, 3\); got \(1,\)"):
+        dn.MLP(SIZES, seed=0).jacobian(X[0]).ggn([2.0])
+
+
 def test_an_H_symmetric_to_rounding_is_taken():
     """Off-diagonal entries that are rounding of zero differ by all they have."""
     near = np.stack([np.eye(3)] * N)

@@ -633,7 +633,10 @@ class Jacobian:
             return None
         *N, m = self.outputs.shape
         if not N:
-            H = _validate.numbers(H, "H")[None]
+            H = _validate.numbers(H, "H")
+            if H.shape not in ((), (m, m)):
+                raise ValueError(f"H must have shape () or ({m}, {m}); got {H.shape}")
+            H = H[None]
         return _validate.weights(H, *(N or [1]), m, self.dtype)
 
     def like_outputs(self, r, name):

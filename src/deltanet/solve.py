@@ -23,6 +23,7 @@ SHARE = 4  # of the memory available, one part for the matrix of a direct method
 def solve(J, r, damping, damping_matrix):
     """p, (P,); or (len(damping), P) for several dampings."""
     lambdas = _validate.dampings(damping)
+    _validate.finite(r, "r")
     D = scale(J, damping_matrix)
     N, P = J.outputs.size, J.shape[-1]
     p = np.empty((len(lambdas), P), J.dtype)

@@ -120,7 +120,8 @@ def _numbers(lines: list[str], start: int, width: int) -> np.ndarray:
     try:
         block = np.loadtxt(lines, delimiter=",", ndmin=2, quotechar='"')
     except ValueError as error:
-        raise ValueError(f"among its rows from {start} on: {error}") from None
+        reason = str(error).partition("; use `usecols`")[0]  # advice for callers of loadtxt
+        raise ValueError(f"among its rows from {start} on: {reason}") from None
     _check_width(block.shape, width)
     return block
 
