@@ -157,6 +157,7 @@ def test_later_changes_of_the_net_do_not_reach_a_verb():
             r"and dtype float64; got Jacobian\(shape=\(5, 3, 51\)",
         ),
         (lambda J: J.gram_trace(jacobian("float32")), ValueError, "got Jacobian.*float32"),
+        (lambda J: J.T @ J, TypeError, r"J J\^T and J\^T J use gram\(\) and ggn\(\); got Jacobian"),
         (
             lambda J: J.ggn(np.ones(4)),
             ValueError,

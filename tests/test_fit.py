@@ -610,3 +610,9 @@ def test_plot_names_its_extra(monkeypatch):
     fit = dn.fit(dn.MLP([3, 2], seed=0), X0, Y0, max_iter=1)
     with pytest.raises(ImportError, match=r'pip install "deltanet\[plot\]"'):
         fit.plot()
+
+
+def test_a_step_that_damping_made_small_is_no_convergence():
+    X = np.linspace(-2, 2, 40)[:, None]
+    fit = dn.fit(dn.MLP([1, 6, 1], seed=0), X, np.sin(X), damping=1e12)
+    assert fit.loss < 1e-3 * fit.start

@@ -131,6 +131,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, suffix, old, 
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_saves_nothing_that_load_refuses(tmp_path, suffix):
+    net = dn.MLP([3, 4, 2], seed=0)
+    net.biases[1][0] = np.inf
+    with pytest.raises(ValueError, match=r"biases\[1\] must be finite"):
+        dn.save(net, tmp_path / f"net{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_refuses_names_and_places(tmp_path):
     for name in ("net.onnx", "net.pt", "net"):
         with pytest.raises(ValueError, match=r"must end in one of \.npz, \.safetensors"):

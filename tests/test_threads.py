@@ -125,9 +125,12 @@ def test_pool_leaves_the_caller_its_core():
     pool = threads._Pool()
     os.sched_setaffinity(0, {core, max(before)})
     try:
-        pool.submit(int, 1)[0].result()  # starts the thread
+        futures = []
+        pool.submit(futures, int, 1)  # starts the thread
+        futures.pop().result()
         here = machine.current_core()
-        pool.submit(int, 1)[0].result()
+        pool.submit(futures, int, 1)
+        futures.pop().result()
         if machine.current_core() == here:  # this thread was not moved meanwhile
             assert os.sched_getaffinity(pool.ids[0]) == {core, max(before)} - {here}
         assert os.sched_getaffinity(0) == {core, max(before)}

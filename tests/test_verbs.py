@@ -369,3 +369,16 @@ def test_same_bits_for_any_number_of_threads(sizes, N, dtype):
         expected = call(1)
         for count in (2, 3, 7):
             np.testing.assert_array_equal(call(count), expected)
+
+
+@pytest.mark.parametrize("m", [192, 193, 400])
+def test_gram_of_many_outputs(m):
+    """Tiles of a whole sample, and of a part of one."""
+    random = np.random.default_rng(0)
+    net = dn.MLP([3, 5, m], output="softmax", seed=0)
+    J, other = (net.jacobian(random.standard_normal((N, 3))) for N in (3, 2))
+    D, D2 = J.to_dense(), other.to_dense()
+    K = J.gram()
+    np.testing.assert_allclose(K, np.einsum("sop,zqp->sozq", D, D), atol=1e-14)
+    np.testing.assert_allclose(J.gram(other), np.einsum("sop,zqp->sozq", D, D2), atol=1e-14)
+    np.testing.assert_array_equal(K, K.transpose(2, 3, 0, 1))

@@ -257,6 +257,10 @@ def like(value, shape, name, kind):
 
 def columns(value, shape, name, kind):
     """An array of this shape, or of several columns with the axis of the columns brought to the front."""
+    if hasattr(value, "to_dense"):
+        raise TypeError(
+            f"{name} must be an array, for J J^T and J^T J use gram() and ggn(); got {value!r}"
+        )
     array = numbers(value, name)
     if array.shape[: len(shape)] != shape or array.ndim > len(shape) + 1:
         several = f"({', '.join(map(str, shape))}, r)"

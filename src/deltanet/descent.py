@@ -57,6 +57,7 @@ class Descent:
             self.validation = _validate.start(held.loss(self.theta), "the validation loss")
         problem.linearise()
         self.mu, self.nu = max(EPS, limits.damping) * self.unit(), 2.0
+        self.least = self.mu
         self.lowest = self.validation if held else self.loss
         self.best, self.best_loss, self.since = self.theta, self.loss, 0
         self.history = []
@@ -106,10 +107,14 @@ class Descent:
         self.history.append(row)
         if self.held and self.since >= self.limits.patience:
             return "validation"
-        if abs(before - trial) <= tol * before and predicted <= tol * before:
-            return "loss"
-        if p is not None and p @ p <= tol**2 * (self.theta @ self.theta):
-            return "step"
+        self.least = min(self.least, mu)
+        if (
+            self.least <= self.unit()
+        ):  # the first steps of a large damping are small, and say nothing
+            if abs(before - trial) <= tol * before and predicted <= tol * before:
+                return "loss"
+            if p is not None and p @ p <= tol**2 * (self.theta @ self.theta):
+                return "step"
         return None if math.isfinite(self.mu) else "stalled"
 
     def accept(self, p, trial, gain):

@@ -82,8 +82,8 @@ class _Pool:
         self.size, self.executor = 0, None
         self.ids, self.others = [], None
 
-    def submit(self, work, count):
-        """Futures of `work` on up to `count` threads; fewer where the system starts no more."""
+    def submit(self, futures, work, count):
+        """Add those of `work` on `count` threads to `futures`; fewer where the system starts no more."""
         with self.lock:
             if count > self.size:
                 if self.executor:
@@ -91,11 +91,9 @@ class _Pool:
                 self.size, self.ids = count, []
                 self.executor = ThreadPoolExecutor(count, "deltanet", self.enter, (self.ids,))
             self.part()
-            futures = []
             with suppress(RuntimeError):
                 for _ in range(count):
                     futures.append(self.executor.submit(work))
-            return futures
 
     def enter(self, ids):
         """What a new thread does first: leave its name, and be parted from the caller next time."""
@@ -140,8 +138,10 @@ def spread(call, threads):
     `call.stop()` leaves none.
     """
     with _blas:
-        futures = _pool.submit(call.work, threads - 1) if threads > 1 else []
+        futures = []
         try:
+            if threads > 1:
+                _pool.submit(futures, call.work, threads - 1)
             call.work()
             for future in futures:
                 if not future.cancel():

@@ -42,34 +42,33 @@ cdef void pull(floating** s, floating** delta, const floating* u,
 
 
 cdef void gram_tile(floating* K, floating* work, void** h, void** delta, void** h2, void** delta2,
-                    const Net* net, Py_ssize_t a, Py_ssize_t A, Py_ssize_t b, Py_ssize_t B,
-                    Py_ssize_t pitch) noexcept nogil:
+                    const Net* net, Rows a, Rows b, Py_ssize_t pitch) noexcept nogil:
     """K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
 
-    Samples a .. a + A against b .. b + B; K is the corner of the tile in rows of `pitch`, work holds
-    A m B m + A B + B m numbers.
+    The rows a of J against the rows b of J'; K is the corner of the tile in rows of `pitch`, work holds
+    R_a R_b + N_a N_b + R_b numbers, with N samples on a side and R = N m rows.
     """
-    cdef Py_ssize_t k, s, z, o, m = net.n[net.L]
+    cdef Py_ssize_t k, s, z, o, i, m = net.n[net.L], R = a.N * a.m, Q = b.N * b.m
     cdef Py_ssize_t* n = net.n
-    cdef floating* dd = work                # (A m, B m)
-    cdef floating* hh = dd + A * m * B * m  # (A, B)
-    cdef floating* factor = hh + A * B      # (B m,)
-    for s in range(A * m):
-        memset(K + s * pitch, 0, B * m * sizeof(floating))
+    cdef floating* dd = work           # (R, Q)
+    cdef floating* hh = dd + R * Q     # (N_a, N_b)
+    cdef floating* factor = hh + a.N * b.N  # (Q,)
+    for i in range(R):
+        memset(K + i * pitch, 0, Q * sizeof(floating))
     for k in range(1, net.L + 1):
-        memset(dd, 0, A * m * B * m * sizeof(floating))
-        for s in range(A * B):
-            hh[s] = 1
-        gemm_nt(dd, <floating*> delta[k] + a * m * n[k], <floating*> delta2[k] + b * m * n[k],
-                A * m, B * m, n[k], net)
-        gemm_nt(hh, <floating*> h[k - 1] + a * n[k - 1], <floating*> h2[k - 1] + b * n[k - 1],
-                A, B, n[k - 1], net)
-        for s in range(A):
-            for z in range(B):
-                for o in range(m):
-                    factor[z * m + o] = hh[s * B + z]
-            for o in range(s * m, s * m + m):
-                fold(K + o * pitch, dd + o * B * m, factor, B * m, net.simd)
+        memset(dd, 0, R * Q * sizeof(floating))
+        for i in range(a.N * b.N):
+            hh[i] = 1
+        gemm_nt(dd, <floating*> delta[k] + a.start * n[k], <floating*> delta2[k] + b.start * n[k],
+                R, Q, n[k], net)
+        gemm_nt(hh, <floating*> h[k - 1] + a.start // m * n[k - 1],
+                <floating*> h2[k - 1] + b.start // m * n[k - 1], a.N, b.N, n[k - 1], net)
+        for s in range(a.N):
+            for z in range(b.N):
+                for o in range(b.m):
+                    factor[z * b.m + o] = hh[s * b.N + z]
+            for i in range(s * a.m, s * a.m + a.m):
+                fold(K + i * pitch, dd + i * Q, factor, Q, net.simd)
 
 
 cdef inline void fold(floating* K, const floating* dd, const floating* factor, Py_ssize_t n,
@@ -81,11 +80,10 @@ cdef inline void fold(floating* K, const floating* dd, const floating* factor, P
         dn_fold_f32(simd, K, dd, factor, n)
 
 
-cdef void mirror_tile(floating* K, Py_ssize_t a, Py_ssize_t A, Py_ssize_t b, Py_ssize_t B,
-                      Py_ssize_t pitch) noexcept nogil:
-    """K_ji := K_ij for the rows a .. a + A and columns b .. b + B above the diagonal of K."""
-    cdef Py_ssize_t i, j, start
-    for start in range(b, b + B, 16):  # columns that fit the nearest cache, for each row of the lower half
-        for i in range(a, a + A):
-            for j in range(max(start, i + 1), min(start + 16, b + B)):
+cdef void mirror_tile(floating* K, Rows a, Rows b, Py_ssize_t pitch) noexcept nogil:
+    """K_ji := K_ij for the rows a and the columns b, above the diagonal of K."""
+    cdef Py_ssize_t i, j, start, end = b.start + b.N * b.m
+    for start in range(b.start, end, 16):  # columns that fit the nearest cache, row by row of the lower half
+        for i in range(a.start, a.start + a.N * a.m):
+            for j in range(max(start, i + 1), min(start + 16, end)):
                 K[j * pitch + i] = K[i * pitch + j]

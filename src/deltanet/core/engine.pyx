@@ -20,7 +20,7 @@ import numpy as np
 from deltanet import machine, threads
 
 from deltanet.core.blas cimport CROSSOVER
-from deltanet.core.contract cimport gram_tile, mirror_tile, pull, push
+from deltanet.core.contract cimport Rows, gram_tile, mirror_tile, pull, push
 from deltanet.core.delta cimport chain, input_jacobian
 from deltanet.core.emit cimport emit
 from deltanet.core.forward cimport forward
@@ -37,6 +37,7 @@ cdef enum:
     GEMM = 16                   # samples that a product with the weights should have
     RESULT = 256 * 1024 * 1024  # bytes of dense rows in a block
     TILE = 192                  # rows of J in a tile of the Gram matrix
+    CROWD = 256                 # threads at most, whatever was asked for
     SMALL = 32 * 1024           # numbers made by a call that is not worth giving the GIL back for
     LARGE = 1024 * 1024         # numbers made by a call that is worth a second thread
 
@@ -242,7 +243,7 @@ cdef class Engine:
         """How many threads to use: what was asked for, or all where the work is large enough to pay."""
         if count is None:
             count = threads.get_num_threads() if numbers >= LARGE else 1
-        return min(count, blocks)
+        return min(count, blocks, CROWD)
 
     cdef Py_ssize_t block(self, Py_ssize_t N, Py_ssize_t numbers, bint dense):
         """Samples in a block: a function of the network, of N and of what is asked for alone."""
@@ -302,7 +303,7 @@ cdef class Tiles:
     cdef Engine engine
     cdef void** layers         # h, delta, h', delta' of L + 1 layers each
     cdef char* K
-    cdef Py_ssize_t N, N2, T   # samples of either side, of a tile
+    cdef Py_ssize_t pitch
     cdef bint symmetric
     cdef readonly Py_ssize_t count
     cdef object tiles, arrays
@@ -310,8 +311,7 @@ cdef class Tiles:
     def __cinit__(self, Engine engine, K, h, delta, h2, delta2):
         cdef Py_ssize_t L1 = engine.net.L + 1, m = engine.net.n[L1 - 1], k
         self.engine, self.arrays, self.K = engine, (K, h, delta, h2, delta2), <char*> data(K)
-        self.N, self.N2, self.T = K.shape[0], K.shape[2], max(1, TILE // m)
-        self.symmetric = h is h2
+        self.pitch, self.symmetric = K.shape[2] * m, h is h2
         self.layers = <void**> malloc(4 * L1 * sizeof(void*))
         if self.layers == NULL:
             raise MemoryError("no memory for the pointers to the layers")
@@ -320,19 +320,17 @@ cdef class Tiles:
             self.layers[L1 + k] = data(delta[k - 1])
             self.layers[2 * L1 + k - 1] = data(h2[k - 1])
             self.layers[3 * L1 + k] = data(delta2[k - 1])
-        tiles = [
-            (a, b) for a in range(0, self.N, self.T)
-            for b in range(a if self.symmetric else 0, self.N2, self.T)
-        ]
+        left, right = sides(K.shape[0], m), sides(K.shape[2], m)
+        tiles = [(a, b) for i, a in enumerate(left) for b in right[i if self.symmetric else 0:]]
         self.count, self.tiles = len(tiles), iter(tiles)
 
     def __dealloc__(self):
         free(self.layers)
 
     def work(self):
-        cdef Py_ssize_t m = self.engine.net.n[self.engine.net.L], a, b, rows = self.T * m
-        cdef Workspace work = Workspace(0, self.engine.itemsize * (rows * rows + self.T * self.T + rows))
-        for a, b in self.tiles:
+        cdef Workspace work = Workspace(0, self.engine.itemsize * TILE * (2 * TILE + 1))
+        cdef Rows a, b
+        for (a.start, a.N, a.m), (b.start, b.N, b.m) in self.tiles:
             with nogil:
                 if self.engine.is_double:
                     tile[double](self, <double*> work.numbers, a, b)
@@ -345,13 +343,20 @@ cdef class Tiles:
             pass
 
 
-cdef void tile(Tiles t, floating* work, Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    cdef Py_ssize_t L1 = t.engine.net.L + 1, m = t.engine.net.n[L1 - 1], pitch = t.N2 * m
-    cdef Py_ssize_t A = min(t.T, t.N - a), B = min(t.T, t.N2 - b)
-    gram_tile(<floating*> t.K + a * m * pitch + b * m, work, t.layers, t.layers + L1,
-              t.layers + 2 * L1, t.layers + 3 * L1, &t.engine.net, a, A, b, B, pitch)
+def sides(Py_ssize_t N, Py_ssize_t m):
+    """(first row, samples, rows of each) of the sides of tiles: whole samples, or parts of one."""
+    cdef Py_ssize_t T = TILE // m, s, o
+    if T > 0:
+        return [(s * m, min(T, N - s), m) for s in range(0, N, T)]
+    return [(s * m + o, 1, min(TILE, m - o)) for s in range(N) for o in range(0, m, TILE)]
+
+
+cdef void tile(Tiles t, floating* work, Rows a, Rows b) noexcept nogil:
+    cdef Py_ssize_t L1 = t.engine.net.L + 1
+    gram_tile(<floating*> t.K + a.start * t.pitch + b.start, work, t.layers, t.layers + L1,
+              t.layers + 2 * L1, t.layers + 3 * L1, &t.engine.net, a, b, t.pitch)
     if t.symmetric:
-        mirror_tile(<floating*> t.K, a * m, A * m, b * m, B * m, pitch)
+        mirror_tile(<floating*> t.K, a, b, t.pitch)
 
 
 cdef inline void* data(array) noexcept:

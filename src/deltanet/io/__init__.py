@@ -77,7 +77,7 @@ def save(net, path):
     Raises
     ------
     ValueError
-        For another ending.
+        For another ending, and where a parameter is NaN or infinite: `load` would refuse the file.
     OSError
         Where the file cannot be written.
     ImportError

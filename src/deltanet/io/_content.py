@@ -25,6 +25,8 @@ def pack(net):
     }
     arrays = {}
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        finite(W, f"weights[{k}]")
+        finite(b, f"biases[{k}]")
         arrays[f"layers.{k}.weight"], arrays[f"layers.{k}.bias"] = W, b
     for name in SCALINGS:
         if getattr(net, name) is not None:
