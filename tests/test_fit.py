@@ -501,7 +501,7 @@ def test_reasons_by_tolerance():
     net = dn.MLP([3, 2], seed=0)
     assert dn.fit(net, X, Y, tol=1e-6).reason in ("loss", "gradient")
     far = dn.fit(dn.MLP([3, 4, 2], seed=0), X, Y, damping=1e30)
-    assert far.reason in ("loss", "step") and len(far.history["loss"]) == 1
+    assert far.reason == "stalled" and not far.converged  # steps below rounding
     exact = dn.fit(net, X, net(X))
     assert (exact.reason, exact.loss) == ("gradient", 0.0)
 
