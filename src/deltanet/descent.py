@@ -108,9 +108,8 @@ class Descent:
         if self.held and self.since >= self.limits.patience:
             return "validation"
         self.least = min(self.least, mu)
-        if (
-            self.least <= self.unit()
-        ):  # the first steps of a large damping are small, and say nothing
+        # Until the damping was once moderate, a small step says nothing.
+        if self.least <= self.unit():
             if abs(before - trial) <= tol * before and predicted <= tol * before:
                 return "loss"
             if p is not None and p @ p <= tol**2 * (self.theta @ self.theta):
