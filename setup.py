@@ -15,7 +15,7 @@ FLAGS = (
     if sys.platform == "win32"
     else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 )
-MODULES = ("activation", "forward", "delta", "emit", "contract", "engine")
+MODULES = ("activation", "forward", "backward", "buffers", "engine")
 
 # SciPy >= 1.18 says how wide the integers of its BLAS are; before, they were int.
 pxd = Path(scipy.__file__).with_name("linalg") / "cython_blas.pxd"
@@ -30,8 +30,8 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"deltanet.core.{name}",
-                [f"src/deltanet/core/{name}.pyx"],
+                f"deltanet._core.{name}",
+                [f"src/deltanet/_core/{name}.pyx"],
                 include_dirs=[numpy.get_include()],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
                 extra_compile_args=FLAGS,

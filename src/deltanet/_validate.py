@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from deltanet.machine import available_memory
+from deltanet._limits import WIDEST_LAYER
 
 # Name -> default parameter. The order is that of the codes in core/vecmath.h and core/net.pxd.
 ACTIVATIONS = {
@@ -36,8 +36,6 @@ CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
 COUPLED = ("softmax", "log_softmax")
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
-WIDEST = 2**31 - 1  # of a layer: what BLAS counts with an int
-WORTH_A_LOOK = 2**26  # bytes; what is smaller is allocated without asking for the free memory
 
 
 def sizes(value):
@@ -49,8 +47,8 @@ def sizes(value):
     if len(widths) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs; got {value!r}")
     for n in widths:
-        if not 1 <= n <= WIDEST:
-            raise ValueError(f"each size must be between 1 and {WIDEST}; got {n} in {widths}")
+        if not 1 <= n <= WIDEST_LAYER:
+            raise ValueError(f"each size must be between 1 and {WIDEST_LAYER}; got {n} in {widths}")
     return widths
 
 
@@ -177,11 +175,22 @@ def numbers(value, name):
 
 
 def samples(X, width, kind):
-    """X as an aligned, C-contiguous array of shape (N, width) or (width,)."""
+    """X as an array of shape (N, width) or (width,), whatever its memory: a memory map stays one."""
     array = numbers(X, "X")
     if array.ndim not in (1, 2) or array.shape[-1] != width:
         raise ValueError(f"X must have shape (N, {width}) or ({width},); got {array.shape}")
-    return np.require(array, kind, ["C", "A"])
+    return array
+
+
+def is_ready(array, kind):
+    """Whether the core can read an array of samples where it lies."""
+    flags = array.flags
+    return array.dtype == kind and flags.c_contiguous and flags.aligned
+
+
+def ready(array, kind):
+    """The same samples where the core can read them: a copy, if they are not ready."""
+    return np.asarray(np.require(array, kind, ["C", "A"]))
 
 
 def vector(v, size, name):
@@ -207,28 +216,6 @@ def out(array, shape, kind, *inputs):
         if isinstance(other, np.ndarray) and np.shares_memory(array, other):
             raise ValueError("out must share no memory with an input or with the parameters")
     return array
-
-
-def room(shape, kind, what, instead):
-    """Raise MemoryError where an array of this shape exceeds the memory available."""
-    nbytes = math.prod(shape) * kind.itemsize
-    if nbytes < WORTH_A_LOOK:
-        return
-    free = available_memory()
-    if nbytes > free:
-        product = " x ".join(str(n) for n in shape)
-        raise MemoryError(
-            f"{what} would need {human(nbytes)} ({product} numbers of {kind}), {human(free)} are "
-            f"available; {instead}"
-        )
-
-
-def human(nbytes):
-    """A size in words: 1.5 GB, by powers of 1000."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
-        if nbytes < 1000 or unit == "PB":
-            return f"{nbytes} bytes" if unit == "bytes" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
 
 
 def threads(value, name="threads"):
@@ -270,13 +257,14 @@ def columns(value, shape, name, kind):
     return np.require(array, kind, ["C", "A"])
 
 
-def weights(H, N, m, kind):
-    """H as (N,) or symmetric (N, m, m)."""
+def weights(H, lead, m, kind):
+    """H (N,) or symmetric (N, m, m), as the core reads it; of a single sample () or (m, m)."""
     array = numbers(H, "H")
-    if array.shape not in ((N,), (N, m, m)):
-        raise ValueError(f"H must have shape ({N},) or ({N}, {m}, {m}); got {array.shape}")
+    if array.shape not in (lead, (*lead, m, m)):
+        raise ValueError(f"H must have shape {lead} or {(*lead, m, m)}; got {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"H must be finite; got {array[~np.isfinite(array)][0]}")
+    array = array.reshape(-1, m, m) if array.ndim > len(lead) else array.reshape(-1)
     if array.ndim == 3:
         skew = abs(array - array.swapaxes(1, 2)).max(axis=(1, 2))
         wrong = skew > 1e-6 * abs(array).max(axis=(1, 2))
@@ -285,24 +273,57 @@ def weights(H, N, m, kind):
             raise ValueError(
                 f"H must be symmetric for each sample; H - H^T of sample {s} reaches {skew[s]:.3g}"
             )
-    return array.astype(kind)
+    return np.require(array, kind, ["C", "A"])
 
 
-def wrt(value, layers):
-    """[(layer, weights wanted, biases wanted)] in the order of theta, from None, a name or layers."""
+NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"
+
+
+def wrt(value, sizes):
+    """[(layer, whether W is kept, whether b is)] in the order of theta."""
+    layers = len(sizes) - 1
     if value is None or (isinstance(value, str) and value in ("weights", "biases", "last")):
         which = range(layers)[-1:] if value == "last" else range(layers)
         return [(k, value != "biases", value != "weights") for k in which]
-    try:
-        which = [operator.index(k) for k in value]
-    except TypeError:
-        raise TypeError(
-            f"wrt must be None, 'last', 'weights', 'biases' or a list of layers; got {value!r}"
-        ) from None
-    for k in which:
+    if isinstance(value, np.ndarray) and value.dtype == bool:
+        return _mask(value, sizes)
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
+    found = {}
+    for each in value:
+        kind, k = each if isinstance(each, (tuple, list)) and len(each) == 2 else (None, each)
+        try:
+            k = operator.index(k)
+        except TypeError:
+            raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}") from None
+        if kind not in (None, "weights", "biases"):
+            raise TypeError(f"wrt must name 'weights' or 'biases' of a layer; got {kind!r}")
         if not -layers <= k < layers:
             raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
-    return [(k, True, True) for k in sorted({k % layers for k in which})]
+        W, b = found.get(k % layers, (False, False))
+        found[k % layers] = (W or kind != "biases", b or kind != "weights")
+    return [(k, *found[k]) for k in sorted(found)]
+
+
+def _mask(mask, sizes):
+    """wrt as a boolean vector that is constant on each W and each b."""
+    total = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+    if mask.shape != (total,):
+        raise ValueError(f"wrt must have shape ({total},) as a boolean vector; got {mask.shape}")
+    kept, start = [], 0
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
+        wanted = []
+        for name, size in (("weights", n_in * n_out), ("biases", n_out)):
+            part = mask[start : start + size]
+            if part.any() != part.all():
+                raise ValueError(
+                    f"wrt must be constant on the {name} of each layer; those of layer {k} are mixed"
+                )
+            wanted.append(bool(part.any()))
+            start += size
+        if any(wanted):
+            kept.append((k, *wanted))
+    return kept
 
 
 def dampings(value):
@@ -313,21 +334,11 @@ def dampings(value):
     return [float(each) for each in np.atleast_1d(array)]
 
 
-def covariance(Sigma, sizes, kind):
-    """(kind, Sigma): a scalar, a diagonal, Kronecker pairs, a low-rank factor or a dense matrix."""
-    pairs = list(pairwise(sizes))
-    P = sum(n_out * (n_in + 1) for n_in, n_out in pairs)
-    first = Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
+def covariance(Sigma, kept, sizes, kind):
+    """(form, Sigma): "scalar", "diagonal", "kronecker", "low rank" or "dense", of the kept parameters."""
+    P, first = kept.size, Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
     if isinstance(first, (list, tuple)) and not (len(first) and np.isscalar(first[0])):
-        if len(Sigma) != len(pairs) or any(len(pair) != 2 for pair in Sigma):
-            raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(pairs)} layers")
-        return "kronecker", [
-            (
-                like(A, (n_in + 1, n_in + 1), f"A of layer {k}", kind),
-                like(B, (n_out, n_out), f"B of layer {k}", kind),
-            )
-            for k, ((A, B), (n_in, n_out)) in enumerate(zip(Sigma, pairs, strict=True))
-        ]
+        return "kronecker", _pairs(Sigma, kept, sizes, kind)
     array = numbers(Sigma, "Sigma")
     if array.shape == ():
         return "scalar", kind.type(array)
@@ -339,6 +350,22 @@ def covariance(Sigma, sizes, kind):
             f"Sigma must be a scalar, ({P},), ({P}, {P}), ({P}, r) or pairs (A, B); got {array.shape}"
         )
     return name, np.require(array, kind, ["C", "A"])
+
+
+def _pairs(Sigma, kept, sizes, kind):
+    """One Kronecker pair (A, B) for each kept layer."""
+    layers = [k for k, W, b in kept.layers if W and b]
+    if len(layers) < len(kept.layers):
+        raise ValueError("Sigma of pairs (A, B) needs layers of which the weights and biases are kept")
+    if len(Sigma) != len(layers) or any(len(pair) != 2 for pair in Sigma):
+        raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(layers)} layers")
+    return [
+        (
+            like(A, (sizes[k] + 1, sizes[k] + 1), f"A of layer {k}", kind),
+            like(B, (sizes[k + 1], sizes[k + 1]), f"B of layer {k}", kind),
+        )
+        for k, (A, B) in zip(layers, Sigma, strict=True)
+    ]
 
 
 def table(X, width):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deltanet import _validate, normal, stream, threads
+from deltanet import _validate, normal, threads
+from deltanet._progress import reporting
 from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
 
@@ -186,7 +187,7 @@ def fit(
     with (
         threads.for_products(Y.size * net.num_params * min(Y.size, net.num_params)),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
-        stream.reporting(progress, limits.max_iter, "steps") as report,
+        reporting(progress, limits.max_iter, "steps") as report,
     ):
         descent = Descent(normal.problem(work, X, Y, weights, prior), held, limits)
         reason = descent.run(report, callback)

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from deltanet import _validate, covariance, curvature, gram, products, solve
-from deltanet.params import offsets
+from deltanet import _columns, _memory, _validate, _verbs
+from deltanet._core import engine as core
+from deltanet.params import split
 
 # No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
 # be written to memory twice.
@@ -42,11 +43,12 @@ class Jacobian:
 
     __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
 
-    def __init__(self, engine, sizes, outputs, inputs, deltas, first_weight):
+    def __init__(self, engine, sizes, kept, outputs, inputs, deltas, first_weight):
         vars(self).update(
-            engine=engine,
-            sizes=sizes,
-            first_weight=first_weight,
+            _engine=engine,
+            _sizes=sizes,
+            _kept=kept,
+            _first_weight=first_weight,
             outputs=outputs,
             inputs=tuple(inputs),
             deltas=tuple(deltas),
@@ -59,7 +61,7 @@ class Jacobian:
     @property
     def shape(self):
         """(N, m, P), or (m, P) of a single sample: the shape of the dense Jacobian."""
-        return (*self.outputs.shape, offsets(self.sizes)[-1])
+        return (*self.outputs.shape, self._kept.size)
 
     @property
     def dtype(self):
@@ -74,22 +76,60 @@ class Jacobian:
     @property
     def nbytes(self):
         """Bytes held in outputs, inputs and deltas."""
-        return sum(a.nbytes for a in (self.outputs, *self.inputs, *self.deltas))
+        return sum(a.nbytes for a in (self.outputs, *self._factors()))
 
     def __repr__(self):
         dense = math.prod(self.shape) * self.dtype.itemsize
         return (
             f"Jacobian(shape={self.shape}, dtype='{self.dtype}', "
-            f"{_validate.human(self.nbytes)} in factors, {_validate.human(dense)} dense)"
+            f"{_memory.human(self.nbytes)} in factors, {_memory.human(dense)} dense)"
         )
 
     def __copy__(self):
-        return Jacobian(
-            self.engine, self.sizes, self.outputs, self.inputs, self.deltas, self.first_weight
-        )
+        return self._with(self._kept, self.inputs, self.deltas)
 
     def __reduce__(self):
         raise TypeError("a Jacobian cannot be pickled: pickle its factors, or the net and X")
+
+    def restrict(self, wrt):
+        """The same Jacobian with the columns of some parameters only.
+
+        Parameters
+        ----------
+        wrt : None, "last", "weights", "biases", list, or (P,) ndarray of bool
+            All; those of the last layer; weights or biases only; layers by number, counted from 0, or pairs
+            like ("biases", 2); a vector that is constant on each W and each b.
+
+        Returns
+        -------
+        Jacobian
+            Its columns are in the order of `MLP.params`. Layers keep their numbers: in `deltas` and `inputs`
+            those that are dropped are None. It shares the factors with this one.
+
+        Raises
+        ------
+        ValueError, TypeError, IndexError
+            If wrt has none of these forms, or names what this Jacobian has not kept.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> J.shape, J.restrict("last").shape, J.restrict([("biases", 0)]).shape
+        ((3, 2, 58), (3, 2, 18), (3, 2, 8))
+        """
+        if wrt is None:
+            return self
+        kept = _columns.kept(wrt, self._sizes)
+        have = {k: (W, b) for k, W, b in self._kept.layers}
+        for k, W, b in kept.layers:
+            if W > have.get(k, (False, False))[0] or b > have.get(k, (False, False))[1]:
+                raise ValueError(f"wrt must name what this Jacobian has kept; got {wrt!r}")
+        inputs, deltas = (
+            [factor if kept.holds(k) else None for k, factor in enumerate(factors)]
+            for factors in (self.inputs, self.deltas)
+        )
+        return self._with(kept, inputs, deltas)
 
     def weight(self, k):
         """dy/dW of layer k, counted from 0: ``delta_oj h_i``.
@@ -116,9 +156,9 @@ class Jacobian:
         >>> dn.MLP([4, 32, 2], seed=0).jacobian([[1, 2, 3, 4]]).weight(0).shape
         (1, 2, 32, 4)
         """
-        delta, h = self.deltas[k][..., None], self.inputs[k][..., None, None, :]
+        delta, h = self._layer(k)[..., None], self.inputs[k][..., None, None, :]
         shape = (*delta.shape[:-1], h.shape[-1])
-        _validate.room(shape, self.dtype, f"weight({k})", "use deltas[k] and inputs[k]")
+        _memory.room(shape, self.dtype, f"weight({k})", "use deltas[k] and inputs[k]")
         return delta * h
 
     def bias(self, k):
@@ -133,7 +173,7 @@ class Jacobian:
         -------
         (N, m, n_{k+1}) ndarray
         """
-        return self.deltas[k].copy()
+        return self._layer(k).copy()
 
     def to_dense(self, out=None, threads=None):
         """All entries as one array: N * m * P numbers, most often far more than the factors.
@@ -165,16 +205,13 @@ class Jacobian:
         >>> bool((net.jacobian(X).to_dense() == net.jacobian_dense(X)).all())
         True
         """
+        source = self._source()
         stream = FRESH if out is None else None
-        out = self.result(out, self.shape, "to_dense", "use the factors, deltas and inputs")
-        self.engine.run(
-            self.outputs.shape[:-1],
-            J=out,
-            h=self.inputs,
-            delta=self.deltas,
-            count=_validate.count(threads),
-            stream=stream,
-        )
+        instead = "use the factors, deltas and inputs"
+        out = source.result(out, self.shape, "to_dense", instead=instead)
+        rows = out.reshape(source.N, source.m, -1) if out.size else out
+        if out.size:
+            source.run(threads, samplewise=("J",), J=rows, stream=stream)
         return out
 
     def __array__(self, dtype=None, copy=None):
@@ -210,16 +247,13 @@ class Jacobian:
         >>> dn.MLP([4, 32, 2], seed=0).jacobian([[1, 2, 3, 4]]).input_jacobian().shape
         (1, 2, 4)
         """
-        shape = (*self.outputs.shape, self.sizes[0])
-        out = self.result(out, shape, "input_jacobian", "take fewer samples at a time")
-        self.engine.run(
-            self.outputs.shape[:-1],
-            Jx=out,
-            h=self.inputs,
-            delta=self.deltas,
-            first_weight=self.first_weight,
-            count=_validate.count(threads),
-        )
+        if self._first_weight is None:
+            raise ValueError("input_jacobian needs the delta of layer 0, which wrt has dropped")
+        source = self._source()
+        shape = (*self.outputs.shape, self._sizes[0])
+        out = source.result(out, shape, "input_jacobian", instead="take fewer samples at a time")
+        rows = out.reshape(source.N, source.m, -1)
+        source.run(threads, samplewise=("Jx",), Jx=rows, first_weight=self._first_weight)
         return out
 
     # Products
@@ -251,7 +285,7 @@ class Jacobian:
         >>> (J @ np.ones(58)).shape, J.matvec(np.ones((58, 5))).shape
         ((3, 2), (3, 2, 5))
         """
-        return products.matvec(self, v, _validate.count(threads))
+        return _verbs.jvp(self._source(), v, threads=threads)
 
     def rmatvec(self, u, threads=None):
         """J^T u: the gradient of ``sum u_so y_so``.
@@ -280,7 +314,7 @@ class Jacobian:
         >>> (J.T @ np.ones((3, 2))).shape
         (58,)
         """
-        return products.rmatvec(self, u, _validate.count(threads))
+        return _verbs.vjp(self._source(), u, threads=threads)
 
     def __matmul__(self, v):
         return self.matvec(v)
@@ -301,7 +335,9 @@ class Jacobian:
         >>> dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4))).as_linear_operator().shape
         (6, 58)
         """
-        return products.Operator(self)
+        from deltanet._operator import Operator  # SciPy's takes longer to import than all the rest
+
+        return Operator(self)
 
     # Quadratic forms
 
@@ -343,13 +379,13 @@ class Jacobian:
         >>> K.shape, bool(np.allclose(K.reshape(6, 6), D @ D.T))
         ((3, 2, 3, 2), True)
         """
-        return gram.gram(self, other, out, _validate.count(threads))
+        return _verbs.gram(self._source(), self._other(other), out=out, threads=threads)
 
-    def gram_diagonal(self):
+    def gram_diagonal(self, threads=None):
         """The blocks of `gram` on its diagonal, sample by sample: ``J_s J_s^T`` (N, m, m)."""
-        return self.covariance(1)
+        return self.covariance(1, threads=threads)
 
-    def gram_per_output(self, other=None):
+    def gram_per_output(self, other=None, threads=None):
         """``K_so,s'o`` (m, N, N'): a kernel for each output by itself.
 
         Parameters
@@ -374,9 +410,9 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_per_output(), np.einsum("sozo->osz", J.gram())))
         True
         """
-        return gram.per_output(self, other)
+        return _verbs.gram(self._source(), self._other(other), core.EACH, threads=threads)
 
-    def gram_trace(self, other=None):
+    def gram_trace(self, other=None, threads=None):
         """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average.
 
         Parameters
@@ -402,15 +438,15 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_trace(), J.gram_per_output().mean(axis=0)))
         True
         """
-        return gram.trace(self, other)
+        return _verbs.gram(self._source(), self._other(other), core.TRACED, threads=threads)
 
-    def row_norms_squared(self, wrt=None):
+    def row_norms_squared(self, threads=None):
         """``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``: the diagonal of `gram`.
 
         Parameters
         ----------
-        wrt : None, "last", "weights", "biases" or list of int
-            The parameters to count: all, those of the last layer, weights or biases only, some layers.
+        threads : int, optional
+            See `set_num_threads`.
 
         Returns
         -------
@@ -423,23 +459,23 @@ class Jacobian:
         >>> bool(np.allclose(J.row_norms_squared(), (J.to_dense() ** 2).sum(axis=-1)))
         True
         """
-        return self.unbatch(curvature.row_norms_squared(self.batch(), wrt))
+        return _verbs.row_norms_squared(self._source(), threads=threads)
 
-    def ggn(self, H=None, wrt=None):
-        """J^T H J: the generalised Gauss-Newton matrix, by syrk over dense rows in bounded memory.
+    def ggn(self, H=None, threads=None):
+        """J^T H J: the generalized Gauss-Newton matrix, by syrk over dense rows in bounded memory.
 
         Parameters
         ----------
         H : (N,) or (N, m, m) array_like, optional
             Second derivatives of the loss by the outputs, or weights; the identity by default. It need
             not be positive.
-        wrt : None, "last", "weights", "biases" or list of int
-            The parameters to keep; the work of the rest is skipped.
+        threads : int, optional
+            See `set_num_threads`.
 
         Returns
         -------
         (P, P) ndarray
-            Symmetric; only the columns of `wrt`, in the order of `MLP.params`.
+            Symmetric to the last bit.
 
         Raises
         ------
@@ -456,18 +492,17 @@ class Jacobian:
         --------
         >>> import deltanet as dn, numpy as np
         >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
-        >>> J.ggn().shape, J.ggn(wrt="last").shape
+        >>> J.ggn().shape, J.restrict("last").ggn().shape
         ((58, 58), (18, 18))
         """
-        J = self.batch()
-        return curvature.symmetric(curvature.ggn(J, self.check_weights(H), wrt))
+        return _verbs.ggn(self._source(), H, threads=threads)
 
-    def ggn_diagonal(self, H=None, wrt=None):
+    def ggn_diagonal(self, H=None, threads=None):
         """The diagonal of `ggn`, from the factors alone: ``sum_s (sum_o delta_soj^2) h_si^2``.
 
         Parameters
         ----------
-        H, wrt
+        H, threads
             As of `ggn`.
 
         Returns
@@ -481,9 +516,9 @@ class Jacobian:
         >>> bool(np.allclose(J.ggn_diagonal(), np.diag(J.ggn())))
         True
         """
-        return curvature.ggn_diagonal(self.batch(), self.check_weights(H), wrt)
+        return _verbs.ggn_diagonal(self._source(), H, threads=threads)
 
-    def kfac(self, H=None):
+    def kfac(self, H=None, threads=None):
         """[(A, B), ...]: the Kronecker factors of each layer's block of `ggn`.
 
         ``A = (1/N) sum_s [h 1]^T [h 1]``, ``B = sum_s delta^T H delta``: the block is close to B (x) A,
@@ -491,7 +526,7 @@ class Jacobian:
 
         Parameters
         ----------
-        H
+        H, threads
             As of `ggn`.
 
         Returns
@@ -510,9 +545,9 @@ class Jacobian:
         >>> A.shape, B.shape
         ((5, 5), (8, 8))
         """
-        return curvature.kfac(self.batch(), self.check_weights(H))
+        return _verbs.kfac(self._source(), H, threads=threads)
 
-    def covariance(self, Sigma, full=False):
+    def covariance(self, Sigma, full=False, threads=None):
         """J Sigma J^T: the covariance of the outputs for parameters of covariance Sigma.
 
         The predictive variance of a Laplace approximation, the delta method, the innovation covariance
@@ -550,9 +585,8 @@ class Jacobian:
         ((3, 2, 2), (3, 2, 3, 2))
         """
         if full:
-            S = covariance.full(self.batch(), Sigma)
-            return S if self.outputs.ndim == 2 else S[0, :, 0]
-        return self.unbatch(covariance.per_sample(self.batch(), Sigma))
+            return _verbs.full_covariance(self._source(), Sigma, threads)
+        return _verbs.covariance(self._source(), Sigma, threads=threads)
 
     def solve(self, r, damping, damping_matrix="identity"):
         """``argmin |J p - r|^2 + damping |p|^2``: one damped Gauss-Newton step.
@@ -590,66 +624,82 @@ class Jacobian:
         >>> J.solve(np.ones((3, 2)), damping=1e-3).shape
         (58,)
         """
-        return solve.solve(self.batch(), self.like_outputs(r, "r"), damping, damping_matrix)
+        from deltanet import solve
+
+        return solve.solve(self, _verbs.outputs_like(self._source(), r, "r")[0][0], damping, damping_matrix)
 
     # Inside the package
 
-    def batch(self):
-        """This Jacobian with an N axis."""
-        if self.outputs.ndim == 2:
-            return self
-        return Jacobian(
-            self.engine,
-            self.sizes,
-            self.outputs[None],
-            [h[None] for h in self.inputs],
-            [d[None] for d in self.deltas],
-            self.first_weight,
+    def _with(self, kept, inputs, deltas):
+        """The same samples with other columns."""
+        weight = self._first_weight if kept.holds(0) else None
+        return Jacobian(self._engine, self._sizes, kept, self.outputs, inputs, deltas, weight)
+
+    def _factors(self):
+        """The arrays of the factors that are kept."""
+        return [factor for factor in (*self.inputs, *self.deltas) if factor is not None]
+
+    def _layer(self, k):
+        """delta of layer k, if it is kept."""
+        if self.deltas[k] is None:
+            raise ValueError(f"layer {k} must be one that wrt has kept; it was dropped")
+        return self.deltas[k]
+
+    def _source(self):
+        """The factors as the verbs take them, with an N axis."""
+        factors = self.inputs, self.deltas
+        if self.outputs.ndim == 1:
+            factors = tuple([f if f is None else f[None] for f in each] for each in factors)
+        weight = () if self._first_weight is None else (self._first_weight,)
+        read = (self.outputs, *self._factors(), *weight)
+        return _verbs.Source(
+            self._engine,
+            self._sizes,
+            self.dtype,
+            self._kept,
+            self.outputs.shape[:-1],
+            factors=factors,
+            read=read,
         )
 
-    def unbatch(self, result):
-        """A result of `batch()` without the N axis where this Jacobian has none."""
-        return result if self.outputs.ndim == 2 else result[0]
-
-    def slabs(self, numbers, nbytes):
-        """(slice, Jacobian) of consecutive samples, `numbers` a sample filling up to `nbytes`."""
-        step = max(1, nbytes // max(1, numbers * self.dtype.itemsize))
-        for start in range(0, len(self.outputs), step):
-            part = slice(start, min(start + step, len(self.outputs)))
-            yield (
-                part,
-                Jacobian(
-                    self.engine,
-                    self.sizes,
-                    self.outputs[part],
-                    [h[part] for h in self.inputs],
-                    [d[part] for d in self.deltas],
-                    self.first_weight,
-                ),
-            )
-
-    def check_weights(self, H):
-        if H is None:
+    def _other(self, other):
+        """The source of another Jacobian of the same sizes, dtype and columns."""
+        if other is None:
             return None
-        *N, m = self.outputs.shape
-        if not N:
-            H = _validate.numbers(H, "H")
-            if H.shape not in ((), (m, m)):
-                raise ValueError(f"H must have shape () or ({m}, {m}); got {H.shape}")
-            H = H[None]
-        return _validate.weights(H, *(N or [1]), m, self.dtype)
+        if not isinstance(other, Jacobian) or (other._sizes, other.dtype, other._kept) != (
+            self._sizes,
+            self.dtype,
+            self._kept,
+        ):
+            raise ValueError(
+                f"other must be a Jacobian of sizes {self._sizes}, dtype {self.dtype} and the same "
+                f"columns; got {other!r}"
+            )
+        return other._source()
 
-    def like_outputs(self, r, name):
-        r = _validate.like(r, self.outputs.shape, name, self.dtype)
-        return r if r.ndim == 2 else r[None]
 
-    def result(self, out, shape, what, instead, factors=None):
-        """`out`, or a fresh array; `factors` are what it must not share memory with."""
-        if out is not None:
-            factors = factors or (self.outputs, *self.inputs, *self.deltas, self.first_weight)
-            return _validate.out(out, shape, self.dtype, *factors)
-        _validate.room(shape, self.dtype, what, instead)
-        return np.empty(shape, self.dtype)
+class Factors:
+    """Where the factors of some samples lie in one buffer.
+
+    One buffer where many arrays could be: the cache of memory gives it back without a page fault.
+    """
+
+    def __init__(self, sizes, lead, kept):
+        m = sizes[-1]
+        self.shapes = [(*lead, m)]
+        self.layers = [k for k, *_ in kept.layers]
+        self.L = len(sizes) - 1
+        self.shapes += [(*lead, sizes[k]) for k in self.layers]
+        self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
+        self.size = sum(math.prod(shape) for shape in self.shapes)
+
+    def split(self, buffer):
+        """(outputs, inputs, deltas): arrays in the buffer, None for layers that are not kept."""
+        outputs, *rest = split(buffer, self.shapes)
+        inputs, deltas = [None] * self.L, [None] * self.L
+        for k, h, delta in zip(self.layers, rest, rest[len(self.layers) :], strict=False):
+            inputs[k], deltas[k] = h, delta
+        return outputs, inputs, deltas
 
 
 class Transposed:

@@ -1,12 +1,10 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
-import math
-
 import numpy as np
 
-from deltanet import _validate, params, stream
-from deltanet.core.engine import Engine
-from deltanet.jacobian import FRESH, Jacobian
+from deltanet import _columns, _memory, _validate, _verbs, params
+from deltanet._core.engine import Engine
+from deltanet.jacobian import FRESH, Factors, Jacobian
 
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
@@ -77,7 +75,7 @@ class MLP:
     def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
         """Lay out theta and the compiled engine; theta is left at zero."""
         *offsets, P = params.offsets(sizes)
-        _validate.room((P,), dtype, "the parameters", "use a smaller net")
+        _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
         self._params = np.zeros(P, dtype)
@@ -85,15 +83,20 @@ class MLP:
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
         unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
+        self._kept = _columns.everything(sizes)
+        layers = [
+            (False, _validate.CODES[name], parameter or 0, 0, n_in, n_out, start, start + n_in * n_out)
+            for (name, parameter), start, n_in, n_out in zip(
+                pairs, offsets, sizes, sizes[1:], strict=False
+            )
+        ]
         self._engine = Engine(
             self._params,
             affine,
-            sizes,
-            offsets,
-            [_validate.CODES[name] for name, _ in pairs],
-            [parameter or 0 for _, parameter in pairs],
+            layers,
             input_scaling is not None,
             output_scaling is not None,
+            self._kept.columns,
         )
 
     @classmethod
@@ -284,25 +287,45 @@ class MLP:
 
     # Evaluation
 
-    def __call__(self, X, threads=None):
+    def __call__(self, X, out=None, threads=None):
         """y, the outputs.
 
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
 
         Returns
         -------
         (N, m) or (m,) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> dn.MLP([3, 8, 2], seed=0)([[0.1, 0.2, 0.3]]).shape
+        (1, 2)
         """
+        if threads is None and out is None:
+            y = self._engine.outputs(X)
+            if y is not None:
+                return y
+        given = X
         X, lead = self._samples(X)
-        y = self._result(None, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X", X, X)
-        self._engine.run(lead, X=X, y=y, count=_validate.count(threads))
+        y = self._result(out, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X", X, given)
+        self._engine.run(lead[0] if lead else 1, X=X, y=y, threads=_validate.count(threads))
         return y
 
-    def jacobian(self, X, threads=None):
+    def jacobian(self, X, wrt=None, threads=None):
         """dy/dtheta in its factors: never N * m * P numbers.
 
         ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
@@ -310,6 +333,8 @@ class MLP:
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
 
@@ -321,9 +346,9 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            Where X has another shape or does not hold real numbers.
+            If an argument has another shape or type; nothing is written then.
         MemoryError
-            Where the factors exceed the memory available.
+            If the result exceeds the memory available; nothing is allocated then.
 
         References
         ----------
@@ -336,22 +361,64 @@ class MLP:
         >>> J.shape, J.outputs.shape, J.deltas[0].shape, J.inputs[0].shape
         ((1, 2, 50), (1, 2), (1, 2, 8), (1, 3))
         """
-        X, lead = self._samples(X)
-        m = self._sizes[-1]
-        count = sum(self._sizes) + m * sum(self._sizes[1:])
-        _validate.room((*lead, count), self.dtype, "the factors", "pass blocks of X")
-        outputs, *rest = params.split(
-            np.empty(math.prod(lead) * count, self.dtype),
-            [(*lead, m), *((*lead, n) for n in self._sizes[:-1])]
-            + [(*lead, m, n) for n in self._sizes[1:]],
-        )
-        inputs, deltas = rest[: len(self._weights)], rest[len(self._weights) :]
-        self._engine.run(
-            lead, X=X, y=outputs, h=inputs, delta=deltas, count=_validate.count(threads)
-        )
-        return Jacobian(self._engine, self._sizes, outputs, inputs, deltas, self._weights[0].copy())
+        return self._factors(X, wrt, threads)
 
-    def jacobian_dense(self, X, out=None, threads=None):
+    def _factors(self, X, wrt, threads, Jx=None):
+        """The Jacobian, and with Jx also dy/dx from the same pass."""
+        X, lead = self._samples(X)
+        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        factors = Factors(self._sizes, lead, kept)
+        buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
+        outputs, inputs, deltas = factors.split(buffer)
+        self._engine.run(
+            lead[0] if lead else 1,
+            kept.columns,
+            X=X,
+            y=outputs,
+            Jx=Jx,
+            kept_inputs=inputs,
+            kept_deltas=deltas,
+            threads=_validate.count(threads),
+        )
+        weight = self._weights[0].copy() if kept.holds(0) else None
+        return Jacobian(self._engine, self._sizes, kept, outputs, inputs, deltas, weight)
+
+    def linearize(self, X, threads=None):
+        """y, dy/dx and dy/dtheta in its factors, from one pass.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+
+        Returns
+        -------
+        y : (N, m) or (m,) ndarray
+        Jx : (N, m, n_0) or (m, n_0) ndarray
+        J : Jacobian
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> y, Jx, J = dn.MLP([3, 8, 2], seed=0).linearize([[0.1, 0.2, 0.3]])
+        >>> y.shape, Jx.shape, J.shape
+        ((1, 2), (1, 2, 3), (1, 2, 50))
+        """
+        X, lead = self._samples(X)
+        shape = (*lead, self._sizes[-1], self._sizes[0])
+        Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
+        J = self._factors(X, None, threads, Jx)
+        return J.outputs, Jx, J
+
+    def jacobian_dense(self, X, wrt=None, out=None, threads=None):
         """dy/dtheta as one array, in one fused pass over blocks of samples.
 
         ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
@@ -359,8 +426,10 @@ class MLP:
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
         out : ndarray of the result's shape and dtype, optional
-            C-contiguous, writable, sharing no memory with X or `params`.
+            C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
 
@@ -372,9 +441,9 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            Where X or out is not as above; nothing is written then.
+            If an argument has another shape or type; nothing is written then.
         MemoryError
-            Where the result exceeds the memory available; nothing is allocated then.
+            If the result exceeds the memory available; nothing is allocated then.
 
         References
         ----------
@@ -387,13 +456,21 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
-        if threads is None and self._engine.single(X, out):
+        if threads is None and wrt is None and self._engine.single(X, out):
             return out
         given, stream = X, FRESH if out is None else None
         X, lead = self._samples(X)
-        shape = (*lead, self._sizes[-1], self._params.size)
+        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        shape = (*lead, self._sizes[-1], kept.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
-        self._engine.run(lead, X=X, J=out, count=_validate.count(threads), stream=stream)
+        self._engine.run(
+            lead[0] if lead else 1,
+            kept.columns,
+            X=X,
+            J=out,
+            threads=_validate.count(threads),
+            stream=stream,
+        )
         return out
 
     def input_jacobian(self, X, out=None, threads=None):
@@ -403,7 +480,7 @@ class MLP:
         ----------
         X : (N, n_0) or (n_0,) array_like
         out : ndarray of the result's shape and dtype, optional
-            C-contiguous, writable, sharing no memory with X or `params`.
+            C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
 
@@ -414,9 +491,9 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            Where X or out is not as above; nothing is written then.
+            If an argument has another shape or type; nothing is written then.
         MemoryError
-            Where the result exceeds the memory available; nothing is allocated then.
+            If the result exceeds the memory available; nothing is allocated then.
 
         Examples
         --------
@@ -429,107 +506,392 @@ class MLP:
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])
         out = self._result(out, shape, "input_jacobian", "pass blocks of X", X, given)
-        self._engine.run(lead, X=X, Jx=out, count=_validate.count(threads))
+        self._engine.run(lead[0] if lead else 1, X=X, Jx=out, threads=_validate.count(threads))
         return out
 
-    # Sums over data of any length
+    # Fused from X on: X of any length, also a memory map, and nothing but the result is made
 
-    def gradient(self, X, R, progress=None):
-        """J^T R over all samples, block by block: the gradient of ``sum R_so y_so``.
+    def jvp(self, X, v, wrt=None, out=None, threads=None, progress=None):
+        """J v: the change of the outputs for a change v of the parameters, forward without any delta.
+
+        ``dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k),    dh^(k) = f'(v^(k)) dv^(k)``
 
         Parameters
         ----------
-        X : (N, n_0) array_like
-            A memory map is read block by block.
-        R : (N, m) array_like
+        X : (N, n_0) or (n_0,) array_like
+        v : (P,) or (P, r) array_like
+            V^(k) and c^(k) are its blocks.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
 
         Returns
         -------
-        (P,) ndarray
+        (N, m) or (N, m, r) ndarray
 
         Raises
         ------
         ValueError, TypeError
-            Where X or R has another shape.
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
 
         Examples
         --------
         >>> import deltanet as dn, numpy as np
-        >>> net, X, R = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4)), np.ones((3, 2))
-        >>> bool(np.allclose(net.gradient(X, R), net.jacobian(X).T @ R))
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> bool(np.allclose(net.jvp(X, net.params), net.jacobian(X) @ net.params))
         True
         """
-        return stream.gradient(self, X, R, progress)
+        return _verbs.jvp(self._source(X, wrt), v, out, threads, progress)
 
-    def ggn(self, X, R=None, H=None, wrt=None, progress=None):
-        """J^T H J over all samples, block by block; with R also J^T H R from the same pass.
+    def vjp(self, X, u, wrt=None, out=None, threads=None, progress=None):
+        """J^T u: the gradient of ``sum u_so y_so``, by plain back-propagation.
+
+        ``delta_u^(L) = u diag(f'(v^(L))),    dW^(k) = sum_s delta_u^(k)T h^(k-1),    db^(k) = sum_s delta_u^(k)``
 
         Parameters
         ----------
-        X : (N, n_0) array_like
-            A memory map is read block by block.
-        R : (N, m) array_like, optional
-            Residuals, for the normal equations of least squares.
-        H : (N,) or (N, m, m) array_like, optional
-            See `Jacobian.ggn`.
-        wrt : None, "last", "weights", "biases" or list of int
-            See `Jacobian.ggn`.
+        X : (N, n_0) or (n_0,) array_like
+        u : (N, m) or (N, m, r) array_like
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
 
         Returns
         -------
-        (P, P) ndarray, or with R the pair of it and a (P,) ndarray
+        (P,) or (P, r) ndarray
 
         Raises
         ------
         ValueError, TypeError
-            Where an argument has another shape.
+            If an argument has another shape or type; nothing is written then.
         MemoryError
-            Where the result exceeds the memory available.
+            If the result exceeds the memory available; nothing is allocated then.
 
         Examples
         --------
         >>> import deltanet as dn, numpy as np
-        >>> A, g = dn.MLP([4, 8, 2], seed=0).ggn(np.ones((3, 4)), np.ones((3, 2)))
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> u = np.ones((3, 2))
+        >>> bool(np.allclose(net.vjp(X, u), net.jacobian(X).T @ u))
+        True
+        """
+        return _verbs.vjp(self._source(X, wrt), u, out, threads, progress)
+
+    def normal_equations(self, X, R, H=None, wrt=None, threads=None, progress=None):
+        """J^T H J and J^T H R in one pass: the normal equations of weighted least squares.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        R : (N, m) array_like
+            Residuals.
+        H : (N,) or (N, m, m) array_like, optional
+            See `Jacobian.ggn`.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        A : (P, P) ndarray
+        g : (P,) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> A, g = net.normal_equations(X, np.ones((3, 2)))
         >>> A.shape, g.shape
         ((58, 58), (58,))
         """
-        return stream.ggn(self, X, R, H, wrt, progress)
+        return _verbs.normal_equations(self._source(X, wrt), R, H, threads, progress)
 
-    def ggn_diagonal(self, X, H=None, wrt=None, progress=None):
-        """The diagonal of `ggn` over all samples, block by block, from the factors alone.
+    def ggn(self, X, H=None, wrt=None, out=None, threads=None, progress=None):
+        """J^T H J: the generalized Gauss-Newton matrix over all samples.
 
         Parameters
         ----------
-        X, H, wrt, progress
-            As of `ggn`.
+        X : (N, n_0) or (n_0,) array_like
+        H : (N,) or (N, m, m) array_like, optional
+            See `Jacobian.ggn`.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (P, P) ndarray
+            Symmetric to the last bit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        References
+        ----------
+        N. N. Schraudolph, "Fast curvature matrix-vector products" (2002).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> net.ggn(X).shape, net.ggn(X, wrt="last").shape
+        ((58, 58), (18, 18))
+        """
+        return _verbs.ggn(self._source(X, wrt), H, out, threads, progress)
+
+    def ggn_diagonal(self, X, H=None, wrt=None, out=None, threads=None, progress=None):
+        """The diagonal of `ggn`, without the matrix.
+
+        ``sum_s (sum_op delta_soj H_sop delta_spj) h_si^2``
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        H : (N,) or (N, m, m) array_like, optional
+            See `Jacobian.ggn`.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
 
         Returns
         -------
         (P,) ndarray
 
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
         Examples
         --------
         >>> import deltanet as dn, numpy as np
-        >>> dn.MLP([4, 8, 2], seed=0).ggn_diagonal(np.ones((3, 4))).shape
-        (58,)
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> bool(np.allclose(net.ggn_diagonal(X), np.diag(net.ggn(X))))
+        True
         """
-        return stream.ggn_diagonal(self, X, H, wrt, progress)
+        return _verbs.ggn_diagonal(self._source(X, wrt), H, out, threads, progress)
+
+    def kfac(self, X, H=None, wrt=None, threads=None, progress=None):
+        """The Kronecker factors of each layer's block of `ggn`: see `Jacobian.kfac`.
+
+        ``A = (1/N) sum_s [h 1]^T [h 1],    B = sum_s delta^T H delta``
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        H : (N,) or (N, m, m) array_like, optional
+            See `Jacobian.ggn`.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        list of ((n_k + 1, n_k + 1) ndarray, (n_{k+1}, n_{k+1}) ndarray)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        References
+        ----------
+        J. Martens, R. Grosse, "Optimizing neural networks with Kronecker-factored approximate
+        curvature" (2015).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> [(A, B), _] = net.kfac(X)
+        >>> A.shape, B.shape
+        ((5, 5), (8, 8))
+        """
+        return _verbs.kfac(self._source(X, wrt), H, threads, progress)
+
+    def row_norms_squared(self, X, wrt=None, out=None, threads=None, progress=None):
+        """The squared norms of the rows of J: the diagonal of `gram`.
+
+        ``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (N, m) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> bool(np.allclose(net.row_norms_squared(X), (net.jacobian_dense(X) ** 2).sum(axis=-1)))
+        True
+        """
+        return _verbs.row_norms_squared(self._source(X, wrt), out, threads, progress)
+
+    def gram(self, X, X2=None, wrt=None, out=None, threads=None, progress=None):
+        """J J'^T, the empirical neural tangent kernel of the samples X and X2: see `Jacobian.gram`.
+
+        ``K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)``
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        X2 : (N', n_0) or (n_0,) array_like, optional
+            X itself by default: then K is symmetric to the last bit.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (N, m, N', m) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        References
+        ----------
+        A. Jacot, F. Gabriel, C. Hongler, "Neural Tangent Kernel" (2018).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> net.gram(X).shape, net.gram(X, X[0]).shape
+        ((3, 2, 3, 2), (3, 2, 2))
+        """
+        other = None if X2 is None else self._source(X2, wrt)
+        source = self._source(X, wrt)
+        return _verbs.gram(source, other, out=out, threads=threads, progress=progress)
+
+    def covariance(self, X, Sigma, wrt=None, out=None, threads=None, progress=None):
+        """J Sigma J^T of each sample: see `Jacobian.covariance`.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
+            See `Jacobian.covariance`.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (N, m, m) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; nothing is written then.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> net, X = dn.MLP([4, 8, 2], seed=0), np.ones((3, 4))
+        >>> net.covariance(X, 0.1).shape
+        (3, 2, 2)
+        """
+        return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
 
     def _samples(self, X):
         """X where the core can read it, and the leading shape of every result: (N,) or ()."""
         if not self._engine.reads(X):
-            X = _validate.samples(X, self._sizes[0], self.dtype)
+            X = _validate.ready(_validate.samples(X, self._sizes[0], self.dtype), self.dtype)
         return X, X.shape[:-1]
+
+    def _source(self, X, wrt):
+        """X as a source of factors, for the verbs."""
+        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        rows = X
+        if not self._engine.reads(X):
+            rows = _validate.samples(X, self._sizes[0], self.dtype)
+        read = (X, rows, self._params)
+        return _verbs.Source(
+            self._engine, self._sizes, self.dtype, kept, rows.shape[:-1], X=rows, read=read
+        )
 
     def _result(self, out, shape, what, instead, X, given):
         """`out`, or a fresh array; X is what the core reads, `given` what the caller passed for it."""
         if out is None:
-            _validate.room(shape, self.dtype, what, instead)
-            return np.empty(shape, self.dtype)
+            return _memory.empty(shape, self.dtype, what, instead)
         if X is given and self._engine.writes(out, shape, X):
             return out
         return _validate.out(out, shape, self.dtype, given, X, self._params)

@@ -16,8 +16,8 @@ import math
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from deltanet import _validate
-from deltanet.curvature import ROWS
+from deltanet import _memory, _validate
+from deltanet._limits import ROW_BYTES as ROWS
 
 INSTEAD = "fit a smaller net, or use residuals(jac='operator') with lsmr"
 
@@ -58,7 +58,7 @@ class Primal(Problem):
     def __init__(self, net, X, Y, weights, prior):
         super().__init__(net, X, Y, weights, prior)
         P, m, N = net.num_params, Y.shape[1], len(X)
-        _validate.room((2, P, P), net.dtype, "fit", INSTEAD)
+        _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
         step = max(1, min(N, ROWS // (m * P * net.dtype.itemsize)))
         self.parts = [slice(start, min(start + step, N)) for start in range(0, N, step)]
         self.rows = np.empty((step, m, P))
@@ -93,7 +93,7 @@ class Dual(Problem):
 
     def __init__(self, net, X, Y, weights, prior):
         super().__init__(net, X, Y, weights, prior)
-        _validate.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
+        _memory.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
 
     def linearise(self):
         """J, its Gram matrix and g at the net's parameters."""

@@ -1,0 +1,67 @@
+"""The parameters that `wrt` keeps, as columns of J."""
+
+import numpy as np
+
+from deltanet import _validate
+from deltanet._core.engine import Columns
+from deltanet.params import offsets
+
+
+class Kept:
+    """The kept columns, in theta's order.
+
+    Attributes
+    ----------
+    layers : list of (k, bool, bool)
+        Layers counted from 0, of which W is kept, of which b is.
+    columns : Columns
+        The same for the core.
+    size : int
+        How many.
+    """
+
+    def __init__(self, layers, sizes):
+        self.layers = layers
+        L = len(sizes) - 1
+        places, biases, self.slices, at = [-1] * L, [-1] * L, [], 0
+        ends = offsets(sizes)
+        for k, weights, bias in layers:
+            split = ends[k] + sizes[k] * sizes[k + 1]
+            for wanted, table, start, stop in (
+                (weights, places, ends[k], split),
+                (bias, biases, split, ends[k + 1]),
+            ):
+                if wanted:
+                    table[k] = at
+                    self.slices.append((slice(at, at + stop - start), slice(start, stop)))
+                    at += stop - start
+        self.size, self.parameters = at, ends[-1]
+        self.columns = Columns(places, biases, at)
+
+    def __eq__(self, other):
+        return self.layers == other.layers
+
+    __hash__ = None
+
+    def holds(self, k):
+        """Whether a parameter of layer k is kept."""
+        return any(k == kept for kept, *_ in self.layers)
+
+    def spread(self, v):
+        """v (..., size) among all parameters (..., P), zero where nothing is kept."""
+        if self.size == self.parameters:
+            return v
+        result = np.zeros((*v.shape[:-1], self.parameters), v.dtype)
+        for kept, full in self.slices:
+            result[..., full] = v[..., kept]
+        return result
+
+
+def everything(sizes):
+    """All columns."""
+    return Kept([(k, True, True) for k in range(len(sizes) - 1)], sizes)
+
+
+def kept(wrt, sizes):
+    """What `wrt` keeps."""
+    return Kept(_validate.wrt(wrt, sizes), sizes)

@@ -1,0 +1,276 @@
+# One block of samples from its source to every sink that is wanted (symbols: net.pxd).
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+from deltanet._core.backward cimport begin, step, through_weights
+from deltanet._core.forward cimport forward, tangent
+from deltanet._core.loops cimport dots, sum_rows
+from deltanet._core.net cimport Net, Team, share
+from deltanet._core.plan cimport (
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC, OUTPUTS, ROW_NORMS, TANGENT,
+    VJP, Job, Space, diagonal_length, lane, vjp_length,
+)
+from deltanet._core.pool cimport meet
+from deltanet._core.product cimport gemm
+from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_vectors
+from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance
+from deltanet._core.sinks.dense cimport dense_rows
+from deltanet._core.sinks.directions cimport directions
+from deltanet._core.sinks.ggn cimport ggn_lane, weigh_rows
+from deltanet._core.sinks.ggn_diagonal cimport ggn_diagonal
+from deltanet._core.sinks.input_jacobian cimport input_jacobian
+from deltanet._core.sinks.kfac cimport kfac
+from deltanet._core.sinks.row_norms cimport row_norms
+from deltanet._core.sinks.vjp cimport outer_sums
+
+
+cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
+                           Py_ssize_t number, const Team* team) noexcept nogil:
+    """The samples start .. start + N, whose sums go to lane `number`. `zero` says the type."""
+    cdef const Net* net = job.net
+    cdef Py_ssize_t k
+    cdef Layout layout = Layout(N, B, job.r, 0, 0, 0, 0, job.context, team)
+    cdef floating** h = <floating**> at.h
+    cdef floating** fprime = <floating**> at.fprime
+    cdef floating** delta = <floating**> at.delta
+    cdef const floating* theta = <const floating*> job.theta
+    cdef const floating* affine = <const floating*> job.affine
+    if job.X != NULL:
+        forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
+        outputs(job, at, zero, start, N, B, team)
+    if job.lowest <= net.L:
+        prepare(job, at, zero, start, N, B, team)
+        for k in range(net.L, job.lowest - 1, -1):
+            layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
+            layout.column, layout.bias_column = job.column[k], job.bias_column[k]
+            if job.X != NULL and k == net.L:
+                begin(delta[k], <const floating*> job.u + start * net.m if job.r == 1 and job.u != NULL
+                      and not job.contracted else <const floating*> NULL, fprime, affine, net, N, B, job.r, team)
+            elif job.X != NULL:
+                step(delta[k], delta[k + 1], k + 1, job.u == NULL or job.contracted, fprime, theta, net, B, job.r,
+                     job.context, team)
+            elif job.deltas[k] != NULL:
+                fetch(job, at, zero, k, start, &layout)
+            if job.X != NULL or job.deltas[k] != NULL:
+                layer_sinks(job, at, zero, k, start, number, &layout)
+        block_sinks(job, at, zero, start, number, &layout)
+    meet(team)
+
+
+cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
+                         const Team* team) noexcept nogil:
+    """y, and J v by a tangent."""
+    cdef const Net* net = job.net
+    cdef Py_ssize_t i, j, m = net.m
+    cdef floating* dy
+    share(&i, &j, m, team)
+    if job.wanted & OUTPUTS:
+        unload(<floating*> job.y + start * m + i, m, <floating*> at.h[net.L] + i * B, j - i, N, B, job.context)
+    if job.wanted & TANGENT:
+        dy = tangent(<floating**> at.dh, <floating**> at.h, <floating**> at.fprime, <const floating*> job.v,
+                     <const floating*> job.theta, <const floating*> job.affine, net, B, job.context, team)
+        unload(<floating*> job.Jv + start * m + i, m, dy + i * B, j - i, N, B, job.context)
+
+
+cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
+                         const Team* team) noexcept nogil:
+    """H and u in the lanes, and sums over layers at zero."""
+    cdef Py_ssize_t o, p, s, r = job.r
+    cdef floating* u = <floating*> at.u
+    cdef floating* H = <floating*> at.H
+    cdef const floating* source = <const floating*> job.H
+    cdef floating total
+    if team.rank == 0:
+        if job.H != NULL:
+            load(H, source + start * (r * r if job.full_H else 1), r * r if job.full_H else 1,
+                 r * r if job.full_H else 1, N, B, job.context)
+        if job.contracted:
+            load(u, <const floating*> job.u + start * r, r, r, N, B, job.context)
+            if job.H != NULL:
+                weigh_seed(u, <floating*> at.work, H, job.full_H, r, B)
+        if job.wanted & ROW_NORMS:
+            memset(at.norms, 0, r * B * sizeof(floating))
+        if job.wanted & COVARIANCE:
+            memset(at.C, 0, r * r * B * sizeof(floating))
+        if job.wanted & DIRECTIONS or (job.wanted & COVARIANCE and job.form == LOW_RANK):
+            memset(at.JU, 0, r * job.columns * B * sizeof(floating))
+    meet(team)
+
+
+cdef inline void weigh_seed(floating* u, floating* work, const floating* H, bint full, Py_ssize_t r,
+                            Py_ssize_t B) noexcept nogil:
+    """u := H u    (r, B)"""
+    cdef Py_ssize_t o, p, s
+    memcpy(work, u, r * B * sizeof(floating))
+    for o in range(r):
+        for s in range(B):
+            if not full:
+                u[o * B + s] = H[s] * work[o * B + s]
+                continue
+            u[o * B + s] = 0
+            for p in range(r):
+                u[o * B + s] += H[(o * r + p) * B + s] * work[p * B + s]
+
+
+cdef inline void fetch(const Job* job, Space* at, floating zero, Py_ssize_t k, Py_ssize_t start,
+                       const Layout* layout) noexcept nogil:
+    """h^(k-1) and delta^(k) of kept factors, in the lanes."""
+    cdef Py_ssize_t o, i, j, n = layout.n_out, B = layout.B, r = layout.r
+    cdef const floating* delta = <const floating*> job.deltas[k] + start * r * n
+    share(&i, &j, n, layout.team)
+    for o in range(r):
+        load(<floating*> at.delta[k] + (o * n + i) * B, delta + o * n + i, r * n, j - i, layout.N, B, layout.context)
+    share(&i, &j, layout.n_in, layout.team)
+    load(<floating*> at.h[k - 1] + i * B, <const floating*> job.inputs[k] + start * layout.n_in + i, layout.n_in,
+         j - i, layout.N, B, layout.context)
+    meet(layout.team)
+
+
+cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_t k, Py_ssize_t start,
+                             Py_ssize_t number, Layout* layout) noexcept nogil:
+    """What is made of h^(k-1) and delta^(k) as soon as they are there."""
+    cdef Py_ssize_t i, j, o, p, N = layout.N, B = layout.B, r = layout.r, n = layout.n_out, n_in = layout.n_in
+    cdef Py_ssize_t stride = whole_vectors(n_in, sizeof(floating)), delta_stride = whole_vectors(n, sizeof(floating))
+    cdef int wanted = job.wanted
+    cdef floating* h = <floating*> at.h[k - 1]
+    cdef floating* delta = <floating*> at.delta[k]
+    cdef floating* left = delta
+    cdef floating* d = delta
+    cdef floating* work = <floating*> at.work + layout.team.rank * at.work_length
+    cdef floating* stacked = <floating*> at.stacked
+    cdef floating* squares = <floating*> at.squares
+    cdef floating* factors
+    if wanted & FACTORS and job.kept_delta[k] != NULL:
+        share(&i, &j, n_in, layout.team)
+        unload(<floating*> job.kept_h[k] + start * n_in + i, n_in, h + i * B, j - i, N, B, layout.context)
+        share(&i, &j, n, layout.team)
+        for o in range(r):
+            unload(<floating*> job.kept_delta[k] + (start * r + o) * n + i, r * n, delta + (o * n + i) * B, j - i, N, B,
+                   layout.context)
+    if layout.column < 0 and layout.bias_column < 0:
+        return
+    if wanted & ROW_NORMS:
+        row_norms(<floating*> at.norms, delta, h, work, layout)
+    if wanted & DIRECTIONS or (wanted & COVARIANCE and job.form == LOW_RANK):
+        directions(<floating*> at.JU, <const floating*> job.v, job.columns, job.net.P, delta, h, &job.net.layer[k],
+                   work, layout)
+    elif wanted & COVARIANCE and job.form != FULL:
+        covariance(<floating*> at.C, job.form, <floating> job.sigma, &job.pairs[k] if job.pairs != NULL else NULL,
+                   delta, h, work, layout)
+    if not wanted & (VJP | GGN_DIAGONAL | KFAC):
+        return
+    if job.H != NULL and wanted & (GGN_DIAGONAL | KFAC):
+        left = <floating*> at.left
+        weigh(left, delta, <floating*> at.H, job.full_H, layout)
+    share(&i, &j, n_in, layout.team)
+    unload(stacked + i, stride, h + i * B, j - i, N, B, layout.context)
+    if wanted & GGN_DIAGONAL:
+        for o in range(N):
+            for p in range(i, j):
+                squares[o * stride + p] = stacked[o * stride + p] * stacked[o * stride + p]
+    if wanted & KFAC:
+        share(&i, &j, n, layout.team)
+        for o in range(r):
+            unload(<floating*> at.delta_stacked + o * N * delta_stride + i, delta_stride, delta + (o * n + i) * B,
+                   j - i, N, B, layout.context)
+    meet(layout.team)
+    if wanted & VJP:
+        if job.contracted:
+            d = <floating*> at.d
+            contract(d, <floating*> at.u, delta, layout)
+        outer_sums(lane(job, <floating*> job.vjp, 0, number), d, stacked, stride, layout)
+    if wanted & GGN_DIAGONAL:
+        ggn_diagonal(lane(job, <floating*> job.diagonal, vjp_length(job), number), left, delta, <floating*> at.d, squares, stride, layout)
+    if wanted & KFAC:
+        factors = lane(job, <floating*> job.kfac, vjp_length(job) + diagonal_length(job), number)
+        kfac(factors + job.at_A[k], factors + job.at_B[k], left, h, stacked, stride, <floating*> at.delta_stacked,
+             delta_stride, layout)
+    meet(layout.team)
+
+
+cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_t start,
+                             Py_ssize_t number, Layout* layout) noexcept nogil:
+    """What needs all layers of the block."""
+    cdef Py_ssize_t o, p, s, k, N = layout.N, B = layout.B, r = layout.r, m = job.net.m, P = job.P
+    cdef int wanted = job.wanted
+    cdef const Net* net = job.net
+    cdef floating* J = <floating*> at.J
+    cdef floating* C = <floating*> at.C
+    if wanted & (DENSE_ROWS | GGN) or (wanted & COVARIANCE and job.form == FULL):
+        for k in range(job.lowest, net.L + 1):
+            if job.X != NULL or job.deltas[k] != NULL:
+                stack_layer(job, at, zero, k, layout)
+        meet(layout.team)
+        if wanted & DENSE_ROWS:
+            J = <floating*> job.J + start * r * P
+        dense_rows(J, <floating**> at.rows, <floating**> at.delta_rows, job.column, job.bias_column, job.lowest, P, net,
+                   N, r, job.stream, job.context, layout.team)
+        meet(layout.team)
+        if job.HJ != NULL and layout.team.rank == 0:
+            weigh_rows(<floating*> job.HJ + start * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1),
+                       job.full_H, N, r, P)
+    if wanted & GGN:
+        if job.H != NULL:
+            if layout.team.rank == 0:
+                weigh_rows(J + N * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1), job.full_H,
+                           N, r, P)
+            meet(layout.team)
+        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), J + N * r * P if job.H != NULL else J, J, N * r, P, job.context, layout.team)
+    if wanted & INPUT_JACOBIAN:
+        through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
+                        job.context, layout.team)
+        input_jacobian(<floating*> job.Jx + start * r * net.n_0, <floating*> at.Jx, <const floating*> job.affine, net,
+                       layout)
+    meet(layout.team)
+    if layout.team.rank > 0:
+        return
+    if wanted & ROW_NORMS:
+        unload(<floating*> job.norms + start * r, r, <floating*> at.norms, r, N, B, job.context)
+    if wanted & DIRECTIONS:
+        unload(<floating*> job.Jv + start * r * job.columns, r * job.columns, <floating*> at.JU, r * job.columns, N, B,
+               job.context)
+    if wanted & COVARIANCE:
+        if job.form == LOW_RANK:
+            from_directions(C, <floating*> at.JU, job.columns, layout)
+        elif job.form == FULL:
+            from_rows(C, J, J + N * r * P, <const floating*> job.Sigma, P, layout)
+        for o in range(r):
+            for p in range(o):
+                memcpy(C + (p * r + o) * B, C + (o * r + p) * B, B * sizeof(floating))
+        unload(<floating*> job.covariance + start * r * r, r * r, C, r * r, N, B, job.context)
+
+
+cdef inline void stack_layer(const Job* job, Space* at, floating zero, Py_ssize_t k,
+                             const Layout* layout) noexcept nogil:
+    """h^(k-1) and delta^(k) sample by sample."""
+    cdef Py_ssize_t i, j, o, n = job.net.layer[k].n_out, n_in = job.net.layer[k].n_in, B = layout.B, r = layout.r
+    share(&i, &j, n_in, layout.team)
+    unload(<floating*> at.rows[k - 1] + i, n_in, <floating*> at.h[k - 1] + i * B, j - i, layout.N, B, layout.context)
+    share(&i, &j, n, layout.team)
+    for o in range(r):
+        unload(<floating*> at.delta_rows[k] + o * n + i, r * n, <floating*> at.delta[k] + (o * n + i) * B, j - i,
+               layout.N, B, layout.context)
+
+
+cdef inline void from_directions(floating* C, const floating* JU, Py_ssize_t columns,
+                                 const Layout* layout) noexcept nogil:
+    """C_op = sum_c (J U)_oc (J U)_pc"""
+    cdef Py_ssize_t o, p, r = layout.r, B = layout.B
+    for o in range(r):
+        for p in range(o + 1):
+            sum_rows(layout.context.simd, C + (o * r + p) * B, JU + o * columns * B, JU + p * columns * B, columns, B)
+
+
+cdef inline void from_rows(floating* C, const floating* J, floating* JS, const floating* Sigma, Py_ssize_t P,
+                           const Layout* layout) noexcept nogil:
+    """C_op = (J Sigma)_o . J_p"""
+    cdef Py_ssize_t o, p, s, i, r = layout.r, rows = layout.N * layout.r
+    cdef floating total
+    memset(JS, 0, rows * P * sizeof(floating))
+    gemm(JS, P, J, P, 1, Sigma, P, rows, P, P)
+    for s in range(layout.N):
+        for o in range(r):
+            for p in range(o + 1):
+                dots(layout.context.simd, &total, JS + (s * r + o) * P, J + (s * r + p) * P, <const floating*> NULL, 1, P)
+                C[(o * r + p) * layout.B + s] = total

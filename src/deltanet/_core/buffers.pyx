@@ -1,0 +1,115 @@
+"""Memory that is used again: results that come back when their array dies, and a workspace for each thread.
+
+A fresh page costs several times the arithmetic that fills it, and malloc gives large blocks back to the system.
+"""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free, malloc
+
+cimport numpy as cnp
+
+import threading
+
+import numpy as np
+
+from deltanet import _limits
+
+cnp.import_array()
+
+_lock = threading.Lock()
+_idle = []        # memory of results that have died, the oldest first
+_arenas = []      # workspaces that no call uses
+
+
+cdef class Lease:
+    """Memory of a result, lent to the array that lies in it: `numpy.frombuffer` keeps it alive."""
+
+    cdef object memory
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, cnp.PyArray_DATA(<cnp.ndarray> self.memory), self.memory.nbytes, 0, flags)
+
+    def __del__(self):
+        # Not waited for: this may run inside `lend`, in the middle of an allocation. Memory is then freed.
+        if self.memory.nbytes <= _limits.CACHE_BYTES and _lock.acquire(False):
+            try:
+                _idle.append(self.memory)
+                while sum([each.nbytes for each in _idle]) > _limits.CACHE_BYTES:
+                    del _idle[0]
+            finally:
+                _lock.release()
+
+
+def lend(tuple shape, dtype):
+    """An array that is not initialised, in memory of a result that has died where that fits."""
+    cdef Py_ssize_t nbytes = dtype.itemsize, i, best = -1
+    for n in shape:
+        nbytes *= n
+    if nbytes < _limits.CACHED_RESULT_BYTES:
+        return np.empty(shape, dtype)
+    memory = None
+    with _lock:
+        for i in range(len(_idle)):
+            if nbytes <= _idle[i].nbytes <= nbytes + nbytes // 4 and (best < 0 or _idle[i].nbytes < _idle[best].nbytes):
+                best = i
+        if best >= 0:
+            memory = _idle.pop(best)
+    if memory is None:
+        memory = np.empty(nbytes, np.uint8)
+    return np.frombuffer(Lease(memory), dtype, nbytes // dtype.itemsize).reshape(shape)
+
+
+cdef class Arena:
+    """Workspace of one thread: pointers to layers, then numbers. It grows and is used by every net."""
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    cdef int hold(self, Py_ssize_t pointers, Py_ssize_t nbytes) except -1:
+        """Room for so many pointers and bytes, from a cache line's start on; what was in it is lost."""
+        cdef Py_ssize_t needed = pointers * sizeof(void*) + nbytes + 64
+        if needed > self.size:
+            free(self.memory)
+            self.size = 0
+            self.memory = malloc(needed)
+            if self.memory == NULL:
+                raise MemoryError(f"the workspace of a thread would need {needed} bytes")
+            self.size = needed
+        self.pointers = <void**> self.memory
+        self.numbers = <char*> (self.pointers + pointers)
+        self.numbers += -<uintptr_t> self.numbers % 64
+        return 0
+
+
+cdef Arena borrow():
+    """A workspace for a thread of a call."""
+    try:
+        return _arenas.pop()
+    except IndexError:
+        return Arena()
+
+
+cdef void give_back(Arena arena):
+    """For the next call, if it is not an outsize one."""
+    if arena.size <= _limits.ARENA_BYTES and len(_arenas) < _limits.ARENAS:
+        _arenas.append(arena)
+
+
+def held():
+    """(bytes of dead results, bytes of workspaces) that are kept."""
+    cdef Py_ssize_t total = 0
+    for arena in list(_arenas):
+        total += (<Arena> arena).size
+    with _lock:
+        return sum([each.nbytes for each in _idle]), total
+
+
+def clear():
+    """Give everything back to the system that no result and no call uses."""
+    with _lock:
+        _idle.clear()
+    _arenas.clear()

@@ -1,0 +1,12 @@
+from cython cimport floating
+
+from deltanet._core.net cimport Context, Net, Team
+
+
+cdef void forward(floating** h, floating** fprime, const floating* X, const floating* theta,
+                  const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
+                  const Context* context, const Team* team) noexcept nogil
+
+cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v, const floating* theta,
+                       const floating* affine, const Net* net, Py_ssize_t B,
+                       const Context* context, const Team* team) noexcept nogil

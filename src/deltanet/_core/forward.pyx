@@ -1,0 +1,143 @@
+"""theta, X -> h, fprime; and the same with a tangent of theta (symbols: net.pxd).
+
+Where a team shares the block, each thread makes its rows of every layer and waits for those of the others.
+"""
+
+from cython cimport floating
+from libc.string cimport memcpy, memset
+
+from deltanet._core.activation cimport activate, is_log_softmax, softmax
+from deltanet._core.loops cimport dots, multiply, transpose
+from deltanet._core.net cimport ELEMENTWISE, Context, Layer, Net, Team, share
+from deltanet._core.pool cimport meet
+from deltanet._core.product cimport product
+
+
+cdef void forward(floating** h, floating** fprime, const floating* X, const floating* theta,
+                  const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
+                  const Context* context, const Team* team) noexcept nogil:
+    cdef Py_ssize_t k, i, j
+    cdef const Layer* layer
+    share(&i, &j, net.n_0, team)
+    load_input(h[0], X, affine, net, N, B, i, j, context)
+    for k in range(1, net.L + 1):
+        meet(team)
+        layer = &net.layer[k]
+        share(&i, &j, layer.n_out, team)
+        # v^(k) = W^(k) h^(k-1) + b^(k)                           (n_k, B)
+        affine_map(h[k], h[k - 1], theta, layer, i, j, B, False, context)
+        # h^(k) = f_k(v^(k)), fprime^(k) = f_k'(v^(k))            (n_k, B)
+        if k < net.L or not net.coupled:
+            activate(h[k] + i * B, fprime[k] + i * B, layer, (j - i) * B, context.simd)
+    meet(team)
+    if net.coupled:
+        if team.rank == 0:
+            softmax(h[net.L], fprime[net.L], is_log_softmax(net.layer[net.L].activation), net.m, B)
+        meet(team)
+    if net.scaled_output:
+        share(&i, &j, net.m, team)
+        scale_output(h[net.L], fprime[net.L], affine + 2 * net.n_0, net, i, j, B)
+        meet(team)
+
+
+cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v, const floating* theta,
+                       const floating* affine, const Net* net, Py_ssize_t B,
+                       const Context* context, const Team* team) noexcept nogil:
+    """dh^(L) = J v, where dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k), dh^(k) = fprime^(k) dv^(k)    (m, B)
+
+    V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. `work` has two arrays (n_k, B).
+    """
+    cdef Py_ssize_t k, i, j, o, s
+    cdef floating* dh = NULL
+    cdef floating* dv = work[0]
+    cdef const Layer* layer
+    cdef const floating* scale = affine + 2 * net.n_0 + net.m
+    for k in range(1, net.L + 1):
+        layer = &net.layer[k]
+        share(&i, &j, layer.n_out, team)
+        affine_map(dv, h[k - 1], v, layer, i, j, B, k == 1, context)
+        if dh != NULL:
+            if layer.op == ELEMENTWISE:
+                memcpy(dv + i * B, dh + i * B, (j - i) * B * sizeof(floating))
+            elif B == 1:
+                add_dots(dv, dh, theta + layer.offset, layer.n_in, i, j, context)
+            else:
+                product(dv + i * B, B, theta + layer.offset + i * layer.n_in, layer.n_in, 1, dh, B, j - i, B,
+                        layer.n_in, <const floating*> NULL, True, context)
+        if k < net.L or not net.coupled:
+            multiply(context.simd, dv + i * B, fprime[k] + i * B, (j - i) * B)
+        dh, dv = dv, work[k % 2]
+        meet(team)
+    if net.coupled:
+        if team.rank == 0:
+            coupled_tangent(dv, dh, fprime[net.L], scale, net, B)
+        meet(team)
+        dh = dv
+    return dh
+
+
+cdef inline void affine_map(floating* v, const floating* h, const floating* theta, const Layer* layer,
+                            Py_ssize_t i, Py_ssize_t j, Py_ssize_t B, bint constant,
+                            const Context* context) noexcept nogil:
+    """v = W h + b of the rows i to j    (n_k, B); `constant` says that h has no tangent through a layer without W"""
+    cdef const floating* W = theta + layer.offset
+    cdef const floating* b = theta + layer.bias_offset if layer.bias_offset >= 0 else NULL
+    cdef Py_ssize_t n = layer.n_in
+    if layer.op == ELEMENTWISE:
+        if constant:
+            memset(v + i * B, 0, (j - i) * B * sizeof(floating))
+        else:
+            memcpy(v + i * B, h + i * B, (j - i) * B * sizeof(floating))
+    elif B == 1:
+        dots(context.simd, v + i, W + i * n, h, b + i if b != NULL else NULL, j - i, n)
+    else:
+        product(v + i * B, B, W + i * n, n, 1, h, B, j - i, B, n, b + i if b != NULL else NULL, False, context)
+
+
+cdef inline void add_dots(floating* v, const floating* h, const floating* W, Py_ssize_t n, Py_ssize_t i, Py_ssize_t j,
+                          const Context* context) noexcept nogil:
+    """v := v + W h of the rows i to j of a lone sample"""
+    dots(context.simd, v + i, W + i * n, h, v + i, j - i, n)
+
+
+cdef inline void load_input(floating* h, const floating* X, const floating* affine, const Net* net,
+                            Py_ssize_t N, Py_ssize_t B, Py_ssize_t i, Py_ssize_t j,
+                            const Context* context) noexcept nogil:
+    """h^(0) = (x - shift) / scale of the inputs i to j, and the last sample again in the lanes behind    (n_0, B)"""
+    cdef Py_ssize_t s, q, n = net.n_0
+    if B == 1:
+        memcpy(h + i, X + i, (j - i) * sizeof(floating))
+    else:
+        transpose(context.simd, h + i * B, B, X + i, n, N, j - i)
+        for q in range(i, j):
+            for s in range(N, B):
+                h[q * B + s] = h[q * B + N - 1]
+    if net.scaled_input:
+        for q in range(i, j):
+            for s in range(B):
+                h[q * B + s] = (h[q * B + s] - affine[q]) / affine[n + q]
+
+
+cdef inline void scale_output(floating* y, floating* fprime, const floating* affine, const Net* net,
+                              Py_ssize_t i, Py_ssize_t j, Py_ssize_t B) noexcept nogil:
+    """y = h^(L) * scale + shift, and the slope with it    (m, B)"""
+    cdef Py_ssize_t s, o, m = net.m
+    for o in range(i, j):
+        for s in range(B):
+            y[o * B + s] = y[o * B + s] * affine[m + o] + affine[o]
+            if not net.coupled:
+                fprime[o * B + s] *= affine[m + o]
+
+
+cdef inline void coupled_tangent(floating* dy, const floating* dv, const floating* p, const floating* scale,
+                                 const Net* net, Py_ssize_t B) noexcept nogil:
+    """dy_o = scale_o sum_j p_j (dv_o - dv_j), for softmax times p_o    (m, B)"""
+    cdef Py_ssize_t s, o, j, m = net.m
+    cdef floating total
+    cdef bint log = is_log_softmax(net.layer[net.L].activation)
+    for s in range(B):
+        for o in range(m):
+            total = 0
+            for j in range(m):
+                total += p[j * B + s] * (dv[o * B + s] - dv[j * B + s])
+            dy[o * B + s] = scale[o] * total if log else scale[o] * p[o * B + s] * total

@@ -1,0 +1,109 @@
+/* The loops of one type at one level; included by loops_levels.h alone. */
+
+DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
+                                     const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in) {
+    for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
+        for (ptrdiff_t i = 0; i < n_in; i++)
+            out[i] = d[j] * g[i];
+}
+
+/* Each number is a dot product, summed in interleaved parts that fill the vectors. start may be c. */
+DN_TARGET static void DN_NAME(dots)(DN_REAL *c, const DN_REAL *A, const DN_REAL *b, const DN_REAL *start,
+                                    ptrdiff_t M, ptrdiff_t K) {
+    enum { PARTS = 32 / sizeof(DN_REAL) };
+    for (ptrdiff_t i = 0; i < M; i++, A += K) {
+        DN_REAL part[PARTS] = {0}, sum = start ? start[i] : 0;
+        ptrdiff_t k = 0;
+        for (; k + PARTS <= K; k += PARTS)
+            for (int p = 0; p < PARTS; p++)
+                part[p] += A[k + p] * b[k + p];
+        for (; k < K; k++)
+            sum += A[k] * b[k];
+        for (int half = PARTS / 2; half > 0; half /= 2)
+            for (int p = 0; p < half; p++)
+                part[p] += part[p + half];
+        c[i] = sum + part[0];
+    }
+}
+
+/* Each row is a linear combination of the rows of B, taken four at a time. */
+DN_TARGET static void DN_NAME(combine)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT A,
+                                       const DN_REAL *DN_RESTRICT B, ptrdiff_t M, ptrdiff_t N,
+                                       ptrdiff_t K) {
+    for (ptrdiff_t i = 0; i < M; i++, C += N, A += K) {
+        const DN_REAL *b = B;
+        ptrdiff_t k = 0;
+        for (ptrdiff_t j = 0; j < N; j++)
+            C[j] = 0;
+        for (; k + 4 <= K; k += 4, b += 4 * N)
+            for (ptrdiff_t j = 0; j < N; j++)
+                C[j] += (A[k] * b[j] + A[k + 1] * b[N + j])
+                      + (A[k + 2] * b[2 * N + j] + A[k + 3] * b[3 * N + j]);
+        for (; k < K; k++, b += N)
+            for (ptrdiff_t j = 0; j < N; j++)
+                C[j] += A[k] * b[j];
+    }
+}
+
+DN_TARGET static void DN_NAME(multiply)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT A, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        C[i] *= A[i];
+}
+
+DN_TARGET static void DN_NAME(fold)(DN_REAL *DN_RESTRICT C, const DN_REAL *A, const DN_REAL *B, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        C[i] += A[i] * B[i];
+}
+
+DN_TARGET static void DN_NAME(seed)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT w,
+                                    const DN_REAL *DN_RESTRICT slope, const DN_REAL *DN_RESTRICT fprime,
+                                    ptrdiff_t n, ptrdiff_t B) {
+    for (ptrdiff_t j = 0; j < n; j++, C += B, fprime += B)
+        for (ptrdiff_t s = 0; s < B; s++)
+            C[s] = slope[s] * w[j] * fprime[s];
+}
+
+DN_TARGET static void DN_NAME(fold_rows)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT a,
+                                         const DN_REAL *DN_RESTRICT A, ptrdiff_t n, ptrdiff_t B) {
+    for (ptrdiff_t j = 0; j < n; j++, C += B, A += B)
+        for (ptrdiff_t s = 0; s < B; s++)
+            C[s] += a[s] * A[s];
+}
+
+/* Some lanes at a time, whose sums stay in registers. */
+DN_TARGET static void DN_NAME(sum_rows)(DN_REAL *DN_RESTRICT c, const DN_REAL *A, const DN_REAL *D,
+                                        ptrdiff_t n, ptrdiff_t B) {
+    enum { LANES = 64 / sizeof(DN_REAL) };
+    ptrdiff_t s = 0;
+    for (; s + LANES <= B; s += LANES) {
+        DN_REAL sum[LANES];
+        for (int p = 0; p < LANES; p++)
+            sum[p] = c[s + p];
+        for (ptrdiff_t j = 0; j < n; j++)
+            for (int p = 0; p < LANES; p++)
+                sum[p] += A[j * B + s + p] * D[j * B + s + p];
+        for (int p = 0; p < LANES; p++)
+            c[s + p] = sum[p];
+    }
+    for (ptrdiff_t j = 0; j < n; j++)
+        for (ptrdiff_t p = s; p < B; p++)
+            c[p] += A[j * B + p] * D[j * B + p];
+}
+
+/* By blocks that fit the nearest cache on both sides. */
+DN_TARGET static void DN_NAME(transpose)(DN_REAL *DN_RESTRICT out, ptrdiff_t ldo, const DN_REAL *DN_RESTRICT in,
+                                         ptrdiff_t ldi, ptrdiff_t m, ptrdiff_t n) {
+    enum { SIDE = 8 };
+    for (ptrdiff_t i = 0; i < m; i += SIDE)
+        for (ptrdiff_t j = 0; j < n; j += SIDE) {
+            if (i + SIDE <= m && j + SIDE <= n) {
+                for (int q = 0; q < SIDE; q++)
+                    for (int p = 0; p < SIDE; p++)
+                        out[(j + q) * ldo + i + p] = in[(i + p) * ldi + j + q];
+                continue;
+            }
+            for (ptrdiff_t q = j; q < n && q < j + SIDE; q++)
+                for (ptrdiff_t p = i; p < m && p < i + SIDE; p++)
+                    out[q * ldo + p] = in[p * ldi + q];
+        }
+}

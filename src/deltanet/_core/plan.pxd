@@ -1,0 +1,262 @@
+# What a call asks for, and how it is cut: blocks of samples, lanes of sums, the workspace of a block
+# (symbols: net.pxd). None of it depends on the number of threads.
+
+from cython cimport floating
+
+from deltanet._core.net cimport Context, Net
+from deltanet._core.rows cimport whole_vectors
+from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, Pair
+
+cdef enum:               # what is wanted, or'd together
+    OUTPUTS = 1
+    FACTORS = 2
+    DENSE_ROWS = 4
+    INPUT_JACOBIAN = 8
+    TANGENT = 16         # J v from X on
+    DIRECTIONS = 32      # J U from factors
+    VJP = 64
+    ROW_NORMS = 128
+    GGN = 256            # of few parameters: a lane holds it
+    GGN_DIAGONAL = 512
+    KFAC = 1024
+    COVARIANCE = 2048
+    LANES_KEPT = 4096    # the factors as they lie in the block, for the Gram matrix
+
+cdef enum:
+    BLOCK_BYTES = 256 * 1024       # of a block's workspace: half of a small L2 cache
+    BLOCK_SAMPLES = 256            # at most
+    LEAST_VECTORS = 2              # at least, of samples in a block
+    SHARED_BYTES = 2048 * 1024     # of the workspace of a block that all threads share
+    SHARED_BLOCKS = 4              # a call of fewer blocks than this is shared, if it is worth it
+    SERIAL_WORK = 32 * 1024        # multiplications and stores that are not worth giving Python's lock back for
+    GRAM_ROWS = 192                # rows of J on a side of a Gram tile
+    FINEST = 8                     # blocks that a call of some size is cut into, for threads to share
+    LANES = 16                     # partial sums of a call
+    LANE_BYTES = 512 * 1024        # of each; where it is not enough, threads share each block and own rows of the sum
+    PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread
+
+cdef struct Job:
+    const Net* net
+    const Context* context
+    int wanted
+    Py_ssize_t N, r
+    Py_ssize_t lowest              # the lowest layer whose delta is wanted; L + 1: none is
+    const Py_ssize_t* column       # (L+1,) where W^(k) begins among the kept columns; -1: not kept
+    const Py_ssize_t* bias_column  # (L+1,) the same of b^(k)
+    Py_ssize_t P                   # kept columns
+    const void* theta
+    const void* affine
+    const void* X                  # (N, n_0); NULL: inputs and deltas are given
+    const void** inputs            # h^(k-1) of layer k (N, n_{k-1}), NULL where it is not kept
+    const void** deltas            # delta^(k) (N, r, n_k)
+    const void* u                  # (N, m): the seed of J^T u
+    bint contracted                # J^T u from the rows of J, as those are made anyway
+    const void* H                  # (N,) or (N, m, m)
+    bint full_H
+    const void* v                  # (P_net,) of a tangent; (columns, P_net) of directions
+    Py_ssize_t columns
+    int form                       # of Sigma
+    double sigma
+    const Pair* pairs              # (L+1,)
+    const void* Sigma              # (P, P)
+    void* y                        # (N, m)
+    void** kept_h                  # what FACTORS writes: as inputs
+    void** kept_delta
+    void* J                        # (N, r, P)
+    void* HJ                       # (N, r, P): H J beside J
+    void* Jx                       # (N, r, n_0)
+    void* Jv                       # (N, m, columns)
+    void* norms                    # (N, r)
+    void* covariance               # (N, r, r)
+    void* vjp                      # the sums, zero before: (P,), (P,), (P, P), (length,)
+    void* diagonal
+    void* ggn
+    void* kfac
+    const Py_ssize_t* at_A         # (L+1,) where the Kronecker factors of layer k are in kfac
+    const Py_ssize_t* at_B
+    void* partial                  # (lanes - 1, length) sums of the other lanes, zero before
+    Py_ssize_t length, kfac_length
+    void* lanes_kept               # for LANES_KEPT: h and delta of each block, one block after the other
+    Py_ssize_t lanes_length        # numbers of each block: kept_length
+    Py_ssize_t B                   # lanes of a block, all but the last
+    Py_ssize_t blocks, lanes       # 0 lanes: nothing is summed
+    bint shared                    # all threads work on one block at a time
+    bint stream                    # J is written past the caches
+    double work                    # multiplications and stores of a sample
+    long next, done, stop          # the next unit of work; blocks that are done; whether to end early
+
+cdef struct Space:                 # a block's workspace; arrays of numbers, of pointers to one array a layer
+    void** h
+    void** fprime
+    void** delta
+    void** rows                    # h and delta sample by sample, for dense rows
+    void** delta_rows
+    void* dh[2]
+    void* left
+    void* H
+    void* u
+    void* d
+    void* stacked                  # h^(k-1) sample by sample
+    void* squares
+    void* delta_stacked            # each row of delta sample by sample
+    void* norms
+    void* C
+    void* JU
+    void* J
+    void* Jx
+    void* work                     # of each thread that shares the block
+    Py_ssize_t work_length
+
+
+cdef inline bint keeps_deltas(const Job* job) noexcept nogil:
+    """Whether all layers of delta are needed at once."""
+    return (job.wanted & (DENSE_ROWS | GGN | LANES_KEPT)) != 0 or (
+        job.wanted & COVARIANCE and job.form == FULL)
+
+
+cdef struct Supply:                # what is left of a workspace
+    char* start
+    Py_ssize_t itemsize
+
+
+cdef inline void* take(Supply* free, Py_ssize_t count, bint wanted) noexcept nogil:
+    """The next `count` numbers, from a cache line's start on; none where they are not wanted."""
+    cdef char* numbers = free.start
+    if wanted:
+        free.start += (count * free.itemsize + 63) // 64 * 64
+    return numbers
+
+
+cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Job* job, Py_ssize_t itemsize,
+                               Py_ssize_t N, Py_ssize_t B, Py_ssize_t threads) noexcept nogil:
+    """Pointers into a workspace that begins at `numbers`; the bytes that it takes.
+
+    `layers` holds 5 (L + 1) pointers; `threads` share the block.
+    """
+    cdef const Net* net = job.net
+    cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
+    cdef int wanted = job.wanted
+    cdef bint all_deltas = keeps_deltas(job), below = job.lowest <= net.L
+    cdef bint dense = (wanted & (DENSE_ROWS | GGN)) != 0 or (wanted & COVARIANCE and job.form == FULL)
+    cdef bint sums = (wanted & (VJP | GGN_DIAGONAL | KFAC)) != 0
+    cdef Supply free = Supply(numbers, itemsize)
+    at.h, at.fprime, at.delta = layers, layers + L1, layers + 2 * L1
+    at.rows, at.delta_rows = layers + 3 * L1, layers + 4 * L1
+    for k in range(L1):
+        n = net.n_0 if k == 0 else net.layer[k].n_out
+        widest = max(widest, n)
+        at.h[k] = take(&free, n * B, True)
+        at.fprime[k] = take(&free, n * B, k > 0 and job.X != NULL)
+        if all_deltas:
+            at.delta[k] = take(&free, r * n * B, k > 0 and below)
+        at.rows[k] = take(&free, n * N, dense)
+        at.delta_rows[k] = take(&free, r * n * N, dense and k > 0)
+    if not all_deltas:  # two that take turns
+        for k in range(min(L1, 2)):
+            at.delta[k] = take(&free, r * widest * B, below)
+        for k in range(2, L1):
+            at.delta[k] = at.delta[k % 2]
+    stack = whole_vectors(widest, itemsize) * N
+    for k in range(2):
+        at.dh[k] = take(&free, widest * B, (wanted & TANGENT) != 0)
+    at.left = take(&free, r * widest * B, job.H != NULL)
+    at.H = take(&free, r * r * B if job.full_H else B, job.H != NULL)
+    at.u = take(&free, r * B, job.contracted)
+    at.d = take(&free, widest * B, sums)
+    at.stacked = take(&free, stack, sums)
+    at.squares = take(&free, stack, (wanted & GGN_DIAGONAL) != 0)
+    at.delta_stacked = take(&free, r * stack, (wanted & KFAC) != 0)
+    at.norms = take(&free, r * B, (wanted & ROW_NORMS) != 0)
+    at.C = take(&free, r * r * B, (wanted & COVARIANCE) != 0)
+    at.JU = take(&free, r * job.columns * B, (wanted & DIRECTIONS) != 0 or job.form == LOW_RANK)
+    at.J = take(&free, N * r * job.P * (1 + (job.H != NULL or job.form == FULL)),
+                (wanted & GGN) != 0 or (wanted & COVARIANCE and job.form == FULL))
+    at.work_length = ((r + 4) * widest + 4) * B
+    at.work = take(&free, threads * at.work_length, True)
+    at.Jx = take(&free, r * net.n_0 * B, (wanted & INPUT_JACOBIAN) != 0)
+    take(&free, 16, True)  # what the last vector of a row may read
+    return free.start - numbers
+
+
+
+cdef inline floating* lane(const Job* job, floating* result, Py_ssize_t offset, Py_ssize_t number) noexcept nogil:
+    """Where a sum is added up: the first lane is the result itself."""
+    return result if number == 0 else <floating*> job.partial + (number - 1) * job.length + offset
+
+
+cdef inline Py_ssize_t vjp_length(const Job* job) noexcept nogil:
+    """Numbers of J^T u in a lane; then come the diagonal, the Kronecker factors, and the matrix."""
+    return job.P if job.vjp != NULL else 0
+
+
+cdef inline Py_ssize_t diagonal_length(const Job* job) noexcept nogil:
+    return job.P if job.diagonal != NULL else 0
+
+
+cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
+    return job.P * job.P if job.wanted & GGN else 0
+
+
+cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
+    """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
+    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most
+    cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
+    cdef bint below = job.lowest <= job.net.L
+    cdef Space space
+    job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & TANGENT) != 0))
+    job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
+    job.work += job.r * job.P * job.P if job.wanted & GGN else 0
+    job.length = vjp_length(job) + diagonal_length(job) + job.kfac_length + ggn_length(job)
+    sample = itemsize * block_numbers(job)
+    most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
+    if not job.wanted & LANES_KEPT:  # which is told its blocks
+        job.B = 1 if job.N == 1 else min(most, max(least, ((job.N + FINEST - 1) // FINEST + lanes - 1) // lanes * lanes))
+    job.blocks = (job.N + job.B - 1) // job.B
+    job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
+        job.blocks < SHARED_BLOCKS or (sums and job.length * itemsize > LANE_BYTES))
+    if job.shared and not job.wanted & LANES_KEPT:
+        most = max(least, SHARED_BYTES // sample // lanes * lanes)
+        job.B = min(min(<Py_ssize_t> BLOCK_SAMPLES, most), (job.N + lanes - 1) // lanes * lanes)
+        job.blocks = (job.N + job.B - 1) // job.B
+    job.lanes = (1 if job.shared or job.length * itemsize > LANE_BYTES else min(<Py_ssize_t> LANES, job.blocks)) if sums else 0
+
+
+cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:
+    """Numbers of one sample in the workspace of a block, about."""
+    cdef const Net* net = job.net
+    cdef Py_ssize_t k, n, widest = net.n_0, layers = net.n_0, numbers
+    for k in range(1, net.L + 1):
+        n = net.layer[k].n_out
+        layers += n
+        widest = max(widest, n)
+    numbers = 2 * layers
+    if job.lowest <= net.L:
+        numbers += job.r * (layers if keeps_deltas(job) else 2 * widest)
+    if job.wanted & (VJP | GGN_DIAGONAL | KFAC):
+        numbers += 2 * widest
+    if job.wanted & KFAC:
+        numbers += job.r * widest
+    if job.wanted & (DENSE_ROWS | GGN):
+        numbers += (1 + job.r) * layers
+    if job.wanted & GGN or (job.wanted & COVARIANCE and job.form == FULL):
+        numbers += 2 * job.r * job.P
+    return numbers
+
+
+cdef inline Py_ssize_t kept_length(const Net* net, Py_ssize_t r, Py_ssize_t B) noexcept nogil:
+    """Numbers of all h^(k-1) and delta^(k) of a block."""
+    cdef Py_ssize_t k, total = 0
+    for k in range(1, net.L + 1):
+        total += (net.layer[k].n_in + r * net.layer[k].n_out) * B
+    return total
+
+
+cdef inline void point_kept(void** h, void** delta, char* numbers, const Net* net, Py_ssize_t r, Py_ssize_t B,
+                            Py_ssize_t itemsize) noexcept nogil:
+    """Where each of them is."""
+    cdef Py_ssize_t k
+    for k in range(1, net.L + 1):
+        h[k - 1] = numbers
+        numbers += net.layer[k].n_in * B * itemsize
+        delta[k] = numbers
+        numbers += r * net.layer[k].n_out * B * itemsize

@@ -1,0 +1,88 @@
+# Row-major products: register tiles (tile.h), SciPy's BLAS where those are not to be had, plain loops for a
+# lone sample (loops.h). The only file that calls SciPy's gemm and syrk.
+#
+# Row-major C = A B is column-major C^T = B^T A^T, so the operands of BLAS change places and sizes M and N with
+# them. BLAS's beta = 0 is not trusted with NaN in C. Sizes fit a blas_int: the Python side checks that.
+
+from cython cimport floating
+from scipy.linalg.cython_blas cimport dgemm, dsyrk, sgemm, ssyrk
+
+from deltanet._core.net cimport Context, Team
+
+include "blas_int.pxi"
+
+cdef extern from "tile.h" nogil:
+    int dn_has_tiles(int simd) noexcept
+    void dn_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ai, Py_ssize_t ak, const double* B,
+                        Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start,
+                        int add) noexcept
+    void dn_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ai, Py_ssize_t ak, const float* B,
+                        Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start,
+                        int add) noexcept
+
+
+cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
+                         const floating* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+                         const floating* start, bint add, const Context* context) noexcept nogil:
+    """C := start + A B, or C + A B    C (M, N), A_ij at A[i ai + j ak] (M, K), B (K, N), start (M,) or NULL
+
+    One of A's strides is 1. Rows of B are readable to the end of their last vector.
+    """
+    cdef Py_ssize_t i, j
+    cdef floating first
+    if context.tiles:
+        if floating is double:
+            dn_product_f64(C, ldc, A, ai, ak, B, ldb, M, N, K, start, add)
+        else:
+            dn_product_f32(C, ldc, A, ai, ak, B, ldb, M, N, K, start, add)
+        return
+    if not add:
+        for i in range(M):
+            first = start[i] if start != NULL else 0
+            for j in range(N):
+                C[i * ldc + j] = first
+    gemm(C, ldc, A, ai, ak, B, ldb, M, N, K)
+
+
+cdef inline void gemm(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
+                      const floating* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N,
+                      Py_ssize_t K) noexcept nogil:
+    """C := C + A B by BLAS, of the same operands"""
+    cdef blas_int m = <blas_int> M, n = <blas_int> N, k = <blas_int> K, c = <blas_int> ldc
+    cdef blas_int b = <blas_int> ldb, a = <blas_int> (max(ai, K) if ak == 1 else max(ak, M))
+    cdef floating one = 1
+    cdef char* order = b"N" if ak == 1 else b"T"
+    if M == 0 or N == 0 or K == 0:
+        return
+    if floating is double:
+        dgemm("N", order, &n, &m, &k, &one, <double*> B, &b, <double*> A, &a, &one, C, &c)
+    else:
+        sgemm("N", order, &n, &m, &k, &one, <float*> B, &b, <float*> A, &a, &one, C, &c)
+
+
+cdef inline void syrk(floating* C, Py_ssize_t ldc, const floating* J, Py_ssize_t ldj, Py_ssize_t n,
+                      Py_ssize_t K) noexcept nogil:
+    """The lower half of C := C + J^T J by BLAS    C (n, n), J (K, n)"""
+    cdef blas_int size = <blas_int> n, k = <blas_int> K, c = <blas_int> ldc, j = <blas_int> ldj
+    cdef floating one = 1
+    if n == 0 or K == 0:
+        return
+    if floating is double:
+        dsyrk("U", "N", &size, &k, &one, <double*> J, &j, &one, C, &c)
+    else:
+        ssyrk("U", "N", &size, &k, &one, <float*> J, &j, &one, C, &c)
+
+
+cdef enum:
+    LOWER_ROWS = 48  # rows of a symmetric product that are made at once, the columns to their diagonal
+
+
+cdef inline void lower_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
+                               const floating* B, Py_ssize_t ldb, Py_ssize_t n, Py_ssize_t K,
+                               const Context* context, const Team* team) noexcept nogil:
+    """C := C + A B in its lower half and a little beyond, each thread of the team some rows    (n, n)"""
+    cdef Py_ssize_t i = team.rank * LOWER_ROWS
+    while i < n:
+        product(C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, min(<Py_ssize_t> LOWER_ROWS, n - i),
+                min(n, i + LOWER_ROWS), K, <const floating*> NULL, True, context)
+        i += team.size * LOWER_ROWS

@@ -1,0 +1,23 @@
+"""J as an operator of SciPy."""
+
+from scipy.sparse.linalg import LinearOperator
+
+
+class Operator(LinearOperator):
+    """J as an operator of shape (N m, P) for `scipy.sparse.linalg` and `scipy.optimize`."""
+
+    def __init__(self, J):
+        self.J = J
+        super().__init__(J.dtype, (J.outputs.size, J.shape[-1]))
+
+    def _matvec(self, v):
+        return self.J.matvec(v.reshape(-1)).reshape(-1)
+
+    def _rmatvec(self, u):
+        return self.J.rmatvec(u.reshape(self.J.outputs.shape))
+
+    def _matmat(self, V):
+        return self.J.matvec(V).reshape(self.shape[0], V.shape[1])
+
+    def _rmatmat(self, U):
+        return self.J.rmatvec(U.reshape(*self.J.outputs.shape, U.shape[1]))

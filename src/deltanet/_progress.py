@@ -1,0 +1,22 @@
+"""Progress of a long call: the caller's function, a bar, or nothing."""
+
+from contextlib import contextmanager
+
+
+@contextmanager
+def reporting(progress, total, unit="samples"):
+    """A function of what is done: the caller's callback (done, total), a bar, or None."""
+    if callable(progress):
+        yield lambda done: progress(done, total)
+    elif not progress:
+        yield None
+    else:
+        try:
+            from rich.progress import Progress
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "progress=True needs the extra 'cli': pip install \"deltanet[cli]\""
+            ) from error
+        with Progress(transient=True) as bar:
+            task = bar.add_task(unit, total=total)
+            yield lambda done: bar.update(task, completed=done)
