@@ -1,9 +1,9 @@
 """A net as plain numbers, its dense rows in NumPy float64, and each verb as dense algebra on them.
 
-Nothing of deltanet is imported here: activations, slopes and the chain are written out, and theta is laid out
-by hand. Rows are (N, m, P) and every formula keeps the axis of samples; who asks for a single sample drops it.
+Nothing of deltanet is imported here: activations, slopes and the chain are written out, theta is laid out by
+hand. Rows are (N, m, P); every formula keeps the axis of samples, which the caller drops for a single sample.
 
-A formula given the absolute values of its arguments gives the sum of absolute terms, by which rounding scales:
+Of the absolute values of its arguments, a formula gives the sum of absolute terms, by which rounding scales:
 see `assert_close`.
 """
 
