@@ -1,4 +1,4 @@
-"""out= of every verb: what does not fit, or shares memory with what is read, is refused before anything is written."""
+"""out= of every verb: what does not fit or shares memory with what is read is refused; nothing is written."""
 
 import math
 

@@ -12,7 +12,7 @@ import pytest
 from deltanet._validate import ACTIVATIONS
 
 HERE = Path(__file__).parent
-CORE = HERE.parent / "src/deltanet/core"
+CORE = HERE.parent / "src/deltanet/_core"
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 NAMES = list(ACTIVATIONS)[:-2]
 POINTS = 1_000_000
