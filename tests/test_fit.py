@@ -563,7 +563,7 @@ def test_samples_that_repeat_are_the_same_problem(solver):
     np.testing.assert_allclose(parts.net.params, whole.net.params, rtol=limit, atol=limit)
 
 
-@pytest.mark.parametrize("prior", [0.0, 0.2, np.linspace(0, 1, 32)], ids=["none", "one", "each"])
+@pytest.mark.parametrize("prior", [0.2, np.linspace(0, 1, 32)], ids=["one", "each"])
 def test_both_sides_take_the_same_steps(prior):
     """18 residuals for 32 parameters, and the same ones four times, a fourth of the weight each."""
     X, Y = data(N=9)
@@ -585,7 +585,7 @@ def test_every_solver_reaches_the_same_loss(N):
         for solver in ("auto", "direct", "cg")
     ]
     np.testing.assert_allclose(losses, losses[1], rtol=1e-3)
-    with pytest.raises(ValueError, match="solver must be .*; got 'lm'"):
+    with pytest.raises(ValueError, match=r"solver must be .*; got 'lm'"):
         dn.fit(net, X, Y, solver="lm")
 
 
