@@ -80,6 +80,29 @@ def test_blas_has_one_thread_meanwhile_and_its_own_afterwards(before, fail):
     assert all(set(counts) == {1} for _, counts in work.seen)
 
 
+@pytest.mark.parametrize("before", [1, 2])
+def test_blas_is_left_as_it_was_found(before):
+    """Whichever thread ends last, and after an interrupt: BLAS was once left at one thread for good."""
+    net = dn.MLP([20, 60, 60, 3], seed=0)
+    X, short = np.random.default_rng(0).standard_normal((20_000, 20)), np.ones((300, 20))
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with threadpool_limits(before, user_api="blas"):
+        for first, last in ((X, short), (short, X)):
+            with ThreadPoolExecutor(2) as pool:
+                for call in (net, net.kfac, net.ggn_diagonal):
+                    ends = [pool.submit(call, each, threads=2) for each in (first, last)]
+                    for end in ends:
+                        end.result()
+            assert set(blas_threads()) == {before}
+        for call in (net.kfac, net.ggn_diagonal, net.row_norms_squared):
+            with pytest.raises(KeyboardInterrupt):
+                call(X, progress=interrupt)
+            assert set(blas_threads()) == {before}
+
+
 def test_overlapping_calls_restore_blas():
     before = blas_threads()
     net = dn.MLP([20, 60, 60, 3], seed=0)
