@@ -1,11 +1,13 @@
 """Each activation and its slope against mpmath, at ordinary and at extreme local fields."""
 
+import re
+
 import mpmath as mp
 import numpy as np
 import pytest
+from dense_oracle import COUPLED, DEFAULTS, ELEMENTWISE
 
 import deltanet as dn
-from deltanet._validate import ACTIVATIONS, CODES
 
 mp.mp.dps = 40
 LAMBDA = mp.mpf("1.0507009873554804934193349852946")
@@ -80,7 +82,12 @@ def evaluate(name, parameter, v, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "name, parameter",
-    [*[*ACTIVATIONS.items()][:-2], ("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)],
+    [
+        *((name, DEFAULTS.get(name)) for name in ELEMENTWISE),
+        ("leaky_relu", 0.3),
+        ("elu", 0.7),
+        ("softplus", 2.5),
+    ],
 )
 def test_value_and_slope(name, parameter, dtype):
     v = POINTS.astype(dtype)
@@ -131,8 +138,11 @@ def test_slope_at_a_kink_is_the_left_one(name, parameter, slope, zero):
 
 
 def test_every_element_wise_activation_has_a_definition_here():
-    assert list(EXACT) == list(ACTIVATIONS)[:-2]
-    assert list(CODES.values()) == list(range(17))
+    """The message for an unknown one lists those that there are."""
+    with pytest.raises(ValueError, match="known are") as error:
+        dn.MLP([1, 1], output="unheard of")
+    known = re.findall(r"\w+", str(error.value).split("known are")[1])
+    assert sorted(known) == sorted([*EXACT, *COUPLED]) and list(EXACT) == list(ELEMENTWISE)
 
 
 @pytest.mark.parametrize("output", ["softmax", "log_softmax"])

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from verb_table import FORMS
 
 import deltanet as dn
 
@@ -23,22 +24,6 @@ def jacobian(dtype="float64"):
     return dn.MLP(SIZES, seed=0, dtype=dtype).jacobian(X)
 
 
-def misaligned(a):
-    room = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    room[...] = a
-    return room
-
-
-FORMS = {
-    "list": lambda a: a.tolist(),
-    "Fortran": np.asfortranarray,
-    "negative strides": lambda a: a[::-1].copy()[::-1],
-    "every other": lambda a: np.repeat(np.repeat(a, 2, 0), 2, 1)[::2, ::2],
-    "misaligned": misaligned,
-    "byte-swapped": lambda a: a.astype(">f8"),
-    "long double": lambda a: a.astype(np.longdouble),
-    "matrix subclass": lambda a: a.view(type("Sub", (np.ndarray,), {})),
-}
 CALLS = {
     "matvec": (V, lambda J, v: J.matvec(v)),
     "rmatvec": (U, lambda J, u: J.rmatvec(u)),
@@ -76,32 +61,6 @@ def test_many_columns():
     J = jacobian()
     many = RANDOM.standard_normal((P, 3000))
     np.testing.assert_allclose((J @ many)[..., 2999], J @ many[:, 2999], rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_bad_sample_taints_only_its_own_rows(bad):
-    net = dn.MLP([4, 40, 3], activation="relu", seed=0)
-    clean = np.random.default_rng(0).standard_normal((150, 4))
-    dirty = clean.copy()
-    dirty[70, 1] = bad
-    others = np.arange(150) != 70
-    J, T = net.jacobian(clean), net.jacobian(dirty)
-    for call in (
-        lambda J: J.gram()[others][:, :, others],
-        lambda J: J.gram(net.jacobian(clean[:4]))[others],
-        lambda J: J.gram_trace()[others][:, others],
-        lambda J: J.gram_diagonal()[others],
-        lambda J: J.row_norms_squared()[others],
-        lambda J: J.matvec(np.ones(net.num_params))[others],
-        lambda J: J.covariance(np.ones(net.num_params))[others],
-        lambda J: J.covariance(np.ones((net.num_params, 2)))[others],
-    ):
-        with np.errstate(all="ignore"):
-            result = call(T)
-        np.testing.assert_array_equal(result, call(J))
-    with np.errstate(all="ignore"):
-        assert not np.isfinite(T.gram()[70]).any()
-        assert not np.isfinite(T.row_norms_squared()[70]).any()
 
 
 def test_later_changes_of_the_net_do_not_reach_a_verb():
@@ -175,9 +134,7 @@ def test_later_changes_of_the_net_do_not_reach_a_verb():
             ValueError,
             r"H must be symmetric for each sample; H - H\^T of sample 4 reaches 1",
         ),
-        (lambda J: J.ggn(wrt="first"), TypeError, "wrt must be None, 'last', .*; got 'first'"),
-        (lambda J: J.ggn_diagonal(wrt=0), TypeError, "list of layers; got 0"),
-        (lambda J: J.row_norms_squared([2]), ValueError, "layers between -2 and 1; got 2"),
+        (lambda J: J.ggn(wrt="last"), TypeError, "unexpected keyword argument 'wrt'"),
         (
             lambda J: J.covariance(np.ones(4)),
             ValueError,

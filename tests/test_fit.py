@@ -13,7 +13,6 @@ from oracle import Case
 from scipy.optimize import least_squares
 
 import deltanet as dn
-from deltanet import normal
 
 NAN, INF = math.nan, math.inf
 
@@ -304,6 +303,8 @@ def test_singular_systems_take_damped_steps(name):
 
 @pytest.mark.parametrize("A", [[[1.0, 2.0], [2.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]], [[NAN] * 2] * 2])
 def test_no_factor_no_step(A):
+    from deltanet import normal
+
     assert normal.cholesky(np.asfortranarray(A), np.ones(2)) is None
 
 
@@ -322,6 +323,8 @@ def test_a_jacobian_that_overflows_leaves_the_net():
 
 @pytest.mark.parametrize("value", [NAN, INF])
 def test_a_step_to_no_finite_loss_is_refused(value, monkeypatch):
+    from deltanet import normal
+
     X, Y = data()
     net, inside, calls = dn.MLP([3, 4, 2], seed=0), normal.Problem.loss, []
 
@@ -536,6 +539,8 @@ def test_history():
 
 
 def test_refused_steps_use_the_same_jacobian(monkeypatch):
+    from deltanet import normal
+
     calls, once = [], normal.Primal.linearise
     monkeypatch.setattr(normal.Primal, "linearise", lambda self: calls.append(once(self)))
     X, Y = data()
@@ -545,30 +550,43 @@ def test_refused_steps_use_the_same_jacobian(monkeypatch):
     assert len(calls) in (1 + accepted.sum(), accepted.sum())
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch):
+@pytest.mark.parametrize("solver", ["direct", "cg"])
+def test_samples_that_repeat_are_the_same_problem(solver):
+    """Twelve thousand rows in many blocks, with a share of the weight each, and the 60 that they repeat."""
     X, Y = data()
-    net, weights = dn.MLP([3, 4, 2], seed=0), np.linspace(0, 1, 60)
-    whole = dn.fit(net, X, Y, weights=weights, max_iter=5)
-    monkeypatch.setattr(normal, "ROWS", 7 * 2 * net.num_params * 8)
-    parts = dn.fit(net, X, Y, weights=weights, max_iter=5)
-    np.testing.assert_allclose(parts.net.params, whole.net.params, rtol=1e-8)
+    net, weights, times = dn.MLP([3, 4, 2], seed=0), np.linspace(0, 1, 60), 200
+    options = {"max_iter": 5, "solver": solver}
+    whole = dn.fit(net, X, Y, weights=weights, **options)
+    X, Y, weights = np.tile(X, (times, 1)), np.tile(Y, (times, 1)), np.tile(weights / times, times)
+    parts = dn.fit(net, X, Y, weights=weights, **options)
+    limit = 1e-8 if solver == "direct" else 1e-5
+    np.testing.assert_allclose(parts.net.params, whole.net.params, rtol=limit, atol=limit)
 
 
-def test_both_sides_take_the_same_step():
+@pytest.mark.parametrize("prior", [0.2, np.linspace(0, 1, 32)], ids=["one", "each"])
+def test_both_sides_take_the_same_steps(prior):
+    """18 residuals for 32 parameters, and the same ones four times, a fourth of the weight each."""
     X, Y = data(N=9)
-    net, theta = dn.MLP([3, 5, 2], seed=0), None
-    for prior in (0.0, 0.2, np.linspace(0, 1, net.num_params)):
-        steps = []
-        for side in (normal.Primal, normal.Dual):
-            problem = side(net.copy(), X, Y, np.linspace(0, 2, 9), prior)
-            theta = net.params.copy()
-            first = problem.loss(theta)
-            problem.linearise()
-            assert (
-                problem.loss(theta - 1) != first
-            )  # a trial that is refused leaves the system as it is
-            steps.append(np.concatenate([problem.solve(0.3), problem.g, [problem.trace]]))
-        np.testing.assert_allclose(*steps, rtol=1e-9, atol=1e-12)
+    net, weights = dn.MLP([3, 5, 2], seed=0), np.linspace(0.5, 2, 9)
+    options = {"prior": prior, "max_iter": 3, "solver": "direct"}
+    dual = dn.fit(net, X, Y, weights=weights, **options)
+    X, Y, weights = np.tile(X, (4, 1)), np.tile(Y, (4, 1)), np.tile(weights / 4, 4)
+    primal = dn.fit(net, X, Y, weights=weights, **options)
+    np.testing.assert_allclose(primal.net.params, dual.net.params, rtol=1e-7, atol=1e-9)
+    np.testing.assert_array_equal(primal.history["accepted"], dual.history["accepted"])
+
+
+@pytest.mark.parametrize("N", [9, 60], ids=["more parameters", "more residuals"])
+def test_every_solver_reaches_the_same_loss(N):
+    X, Y = data(N=N)
+    net = dn.MLP([3, 5, 2], seed=0)
+    losses = [
+        dn.fit(net, X, Y, prior=1e-2, max_iter=200, solver=solver).loss
+        for solver in ("auto", "direct", "cg")
+    ]
+    np.testing.assert_allclose(losses, losses[1], rtol=1e-3)
+    with pytest.raises(ValueError, match=r"solver must be .*; got 'lm'"):
+        dn.fit(net, X, Y, solver="lm")
 
 
 # Interruptions and the figure

@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from dense_oracle import COUPLED, ELEMENTWISE
 
 import deltanet as dn
-from deltanet._validate import ACTIVATIONS
 
 SIZES = (3, 5, 4, 2)  # no two neighbours equal: a transposed weight cannot pass
 SUFFIXES = (".npz", ".safetensors")
@@ -30,7 +30,7 @@ def net_of(activations=("tanh", "sin", "identity"), dtype="float64", **scaling):
     return dn.MLP.from_layers(net.weights, net.biases, activations, **scaling)
 
 
-SPECS = [*ACTIVATIONS, *PARAMETERS]
+SPECS = [*ELEMENTWISE, *COUPLED, *PARAMETERS]
 NETS = {
     str(spec): (["tanh", "relu", spec] if "softmax" in spec else [spec, "identity", spec], {})
     for spec in SPECS

@@ -1,4 +1,4 @@
-"""Threads: the same bits for any number of them, nothing left behind, nothing started in vain."""
+"""Threads: nothing left behind, nothing started in vain. The same bits for any number: test_bits.py."""
 
 import os
 import subprocess
@@ -15,8 +15,6 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import deltanet as dn
 from deltanet import machine, threads
 
-COUNTS = (2, 3, 7)
-
 
 def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -32,30 +30,6 @@ def run(code, timeout=60, **env):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(
-    "sizes, N", [((8, 64, 64, 3), 700), ((40, 60, 1), 3000), ((300, 200, 9), 18)]
-)
-def test_same_bits_for_any_number_of_threads(sizes, N, dtype):
-    net = dn.MLP(sizes, seed=0, dtype=dtype)
-    X = np.random.default_rng(0).standard_normal((N, sizes[0]))
-    J = net.jacobian(X, threads=1)
-    expected = net.jacobian_dense(X, threads=1)
-    for count in COUNTS:
-        again = net.jacobian(X, threads=count)
-        pairs = [
-            (net(X, threads=count), net(X, threads=1)),
-            (net.jacobian_dense(X, threads=count), expected),
-            (net.input_jacobian(X, threads=count), net.input_jacobian(X, threads=1)),
-            (again.to_dense(threads=count), J.to_dense(threads=1)),
-            (again.input_jacobian(threads=count), J.input_jacobian(threads=1)),
-            *zip(again.deltas, J.deltas, strict=True),
-            *zip(again.inputs, J.inputs, strict=True),
-        ]
-        for result, right in pairs:
-            np.testing.assert_array_equal(result, right)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -104,6 +78,29 @@ def test_blas_has_one_thread_meanwhile_and_its_own_afterwards(before, fail):
         assert set(blas_threads()) == {before}
     assert work.stopped is fail
     assert all(set(counts) == {1} for _, counts in work.seen)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_blas_is_left_as_it_was_found(before):
+    """Whichever thread ends last, and after an interrupt: BLAS was once left at one thread for good."""
+    net = dn.MLP([20, 60, 60, 3], seed=0)
+    X, short = np.random.default_rng(0).standard_normal((20_000, 20)), np.ones((300, 20))
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with threadpool_limits(before, user_api="blas"):
+        for first, last in ((X, short), (short, X)):
+            with ThreadPoolExecutor(2) as pool:
+                for call in (net, net.kfac, net.ggn_diagonal):
+                    ends = [pool.submit(call, each, threads=2) for each in (first, last)]
+                    for end in ends:
+                        end.result()
+            assert set(blas_threads()) == {before}
+        for call in (net.kfac, net.ggn_diagonal, net.row_norms_squared):
+            with pytest.raises(KeyboardInterrupt):
+                call(X, progress=interrupt)
+            assert set(blas_threads()) == {before}
 
 
 def test_overlapping_calls_restore_blas():

@@ -1,0 +1,288 @@
+"""A net as plain numbers, its dense rows in NumPy float64, and each verb as dense algebra on them.
+
+Nothing of deltanet is imported here: activations, slopes and the chain are written out, theta is laid out by
+hand. Rows are (N, m, P); every formula keeps the axis of samples, which the caller drops for a single sample.
+
+Of the absolute values of its arguments, a formula gives the sum of absolute terms, by which rounding scales:
+see `assert_close`.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
+KINKED = ("relu", "leaky_relu", "elu", "selu")
+COUPLED = ("softmax", "log_softmax")
+
+
+def elu(v, a):
+    below = np.minimum(v, 0)
+    return np.where(v > 0, v, a * np.expm1(below)), np.where(v > 0, 1, a * np.exp(below))
+
+
+def gelu_tanh(v, _):
+    u = np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)
+    du = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * v**2)
+    return v * expit(2 * u), expit(2 * u) + 2 * v * expit(2 * u) * expit(-2 * u) * du
+
+
+# name -> (v, parameter) -> (f, f')
+ELEMENTWISE = {
+    "identity": lambda v, _: (v, np.ones_like(v)),
+    "tanh": lambda v, _: (np.tanh(v), np.cosh(v) ** -2.0),
+    "lecun_tanh": lambda v, _: (
+        1.7159 * np.tanh(v * (2 / 3)),
+        1.7159 * (2 / 3) * np.cosh(v * (2 / 3)) ** -2.0,
+    ),
+    "sigmoid": lambda v, _: (expit(v), expit(v) * expit(-v)),
+    "relu": lambda v, _: (np.maximum(v, 0), np.where(v > 0, 1.0, 0.0)),
+    "leaky_relu": lambda v, a: (np.where(v > 0, v, a * v), np.where(v > 0, 1, a)),
+    "elu": elu,
+    "selu": lambda v, _: tuple(SELU[0] * part for part in elu(v, SELU[1])),
+    "softplus": lambda v, a: (np.logaddexp(0, a * v) / a, expit(a * v)),
+    "gelu": lambda v, _: (v * ndtr(v), ndtr(v) + v * np.exp(-(v**2) / 2) / np.sqrt(2 * np.pi)),
+    "gelu_tanh": gelu_tanh,
+    "silu": lambda v, _: (v * expit(v), expit(v) + v * expit(v) * expit(-v)),
+    "softsign": lambda v, _: (v / (1 + abs(v)), (1 + abs(v)) ** -2.0),
+    "gaussian": lambda v, _: (np.exp(-(v**2)), -2 * v * np.exp(-(v**2))),
+    "sin": lambda v, _: (np.sin(v), np.cos(v)),
+}
+
+
+def coupled(name, v):
+    """(f (N, m), df/dv (N, m, m)); a diagonal entry is what the others of its row leave: rows sum to zero."""
+    shifted = v - v.max(axis=-1, keepdims=True)
+    p = np.exp(shifted) / np.exp(shifted).sum(axis=-1, keepdims=True)
+    m = v.shape[-1]
+    others = -p[:, None, :] * (1 - np.eye(m))
+    slope = others - others.sum(axis=-1)[..., None] * np.eye(m)
+    if name == "log_softmax":
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), slope
+    return p, p[:, :, None] * slope
+
+
+class PlainNet:
+    """Weights, biases, activations and scalings: input shift and scale, output shift and scale, or None."""
+
+    def __init__(self, weights, biases, activations, scalings=(None,) * 4):
+        self.weights, self.biases = weights, biases
+        self.activations, self.scalings = activations, scalings
+        self.sizes = (weights[0].shape[1], *(len(W) for W in weights))
+        self.P = sum(W.size + b.size for W, b in zip(weights, biases, strict=True))
+
+    @classmethod
+    def random(cls, random, sizes, activations, scaled, dtype):
+        """Every number is rounded to dtype and held in float64."""
+
+        def draw(*shape):
+            return random.standard_normal(shape).astype(dtype).astype(float)
+
+        def between(a, b, *shape):
+            return random.uniform(a, b, shape).astype(dtype).astype(float)
+
+        weights = [
+            (draw(n_out, n_in) / np.sqrt(n_in)).astype(dtype).astype(float)
+            for n_in, n_out in pairwise(sizes)
+        ]
+        biases = [draw(n) / 2 for n in sizes[1:]]
+        n, m = sizes[0], sizes[-1]
+        scalings = [None] * 4
+        if scaled:
+            scalings = [draw(n), between(0.5, 2, n), draw(m), between(-2, -0.5, m)]
+        return cls(weights, biases, activations, scalings)
+
+    def forward(self, X):
+        """(y, [h of each layer's input], [v], [slope: (N, n), or (N, m, m) of a coupled output])"""
+        shift, scale, out_shift, out_scale = self.scalings
+        h = X if shift is None else (X - shift) / scale
+        inputs, fields, slopes = [], [], []
+        for W, b, spec in zip(self.weights, self.biases, self.activations, strict=True):
+            name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
+            inputs.append(h)
+            fields.append(h @ W.T + b)
+            f = coupled if name in COUPLED else ELEMENTWISE[name]
+            args = (name, fields[-1]) if name in COUPLED else (fields[-1], parameter)
+            h, slope = f(*args)
+            slopes.append(slope)
+        return h if out_scale is None else h * out_scale + out_shift, inputs, fields, slopes
+
+    def differentiate(self, X):
+        """(y (N, m), rows (N, m, P), dy/dx (N, m, n_0), inputs [(N, n_in)], deltas [(N, m, n_out)])"""
+        y, inputs, _, slopes = self.forward(X)
+        delta = slopes[-1]
+        if delta.ndim == 2:
+            delta = delta[:, :, None] * np.eye(self.sizes[-1])
+        if self.scalings[3] is not None:
+            delta = delta * self.scalings[3][:, None]
+        deltas = [delta]
+        for W, slope in zip(self.weights[:0:-1], slopes[-2::-1], strict=True):
+            deltas.insert(0, (deltas[0] @ W) * slope[:, None, :])
+        rows = []
+        for delta, h in zip(deltas, inputs, strict=True):
+            W = delta[:, :, :, None] * h[:, None, None, :]
+            rows += [W.reshape(*delta.shape[:2], delta.shape[2] * h.shape[1]), delta]
+        dx = deltas[0] @ self.weights[0]
+        if self.scalings[1] is not None:
+            dx = dx / self.scalings[1]
+        return y, np.concatenate(rows, axis=-1), dx, inputs, deltas
+
+    def samples(self, random, N, dtype):
+        """(N, n_0) inputs whose local fields keep off the kinks: there, rounding would choose the slope."""
+        distance = 1e-4 if dtype == "float32" else 1e-9
+        X = np.empty((0, self.sizes[0]))
+        for _ in range(200):
+            more = random.standard_normal((N - len(X), self.sizes[0])).astype(dtype).astype(float)
+            near = np.zeros(len(more), bool)
+            for v, spec in zip(self.forward(more)[2], self.activations, strict=True):
+                if (spec[0] if isinstance(spec, tuple) else spec) in KINKED:
+                    near |= (abs(v) < distance).any(axis=1)
+            X = np.concatenate([X, more[~near]])
+            if len(X) == N:
+                return X
+        raise AssertionError("every sample lies at a kink")
+
+    # Columns of theta
+
+    def columns(self):
+        """Of each parameter: (its layer, whether it is a weight)"""
+        pairs = list(zip(self.weights, self.biases, strict=True))
+        layer = np.repeat(np.arange(len(pairs)), [W.size + b.size for W, b in pairs])
+        weight = np.concatenate([np.repeat([True, False], [W.size, b.size]) for W, b in pairs])
+        return layer, weight
+
+    def keep(self, wrt):
+        """Which columns a `wrt` names, (P,) booleans."""
+        layer, weight = self.columns()
+        layers = len(self.weights)
+        if isinstance(wrt, np.ndarray):
+            return wrt
+        if wrt is None:
+            return np.ones(self.P, bool)
+        if wrt == "last":
+            return layer == layers - 1
+        if wrt in ("weights", "biases"):
+            return weight == (wrt == "weights")
+        kept = np.zeros(self.P, bool)
+        for item in wrt:
+            kind, k = item if isinstance(item, tuple) else (None, item)
+            kept |= (layer == k % layers) & (kind is None or weight == (kind == "weights"))
+        return kept
+
+    def whole_layers(self, wrt):
+        """The layers a `wrt` keeps any part of, or None if it keeps a part of one only."""
+        layer, kept = self.columns()[0], self.keep(wrt)
+        parts = [kept[layer == k] for k in range(len(self.weights))]
+        if any(part.any() and not part.all() for part in parts):
+            return None
+        return [k for k, part in enumerate(parts) if part.any()]
+
+
+# The verbs. D (N, m, P) are rows, D2 (N', m, P) those of other samples, H (N, m, m).
+
+
+def flat(D):
+    """(N m, P); of an empty array NumPy cannot infer a size"""
+    return D.reshape(D.shape[0] * D.shape[1], D.shape[2])
+
+
+def matvec(D, v):
+    return D @ v
+
+
+def rmatvec(D, u):
+    """u (N, m) or (N, m, r)"""
+    return flat(D).T @ u.reshape(u.shape[0] * u.shape[1], *u.shape[2:])
+
+
+def ggn(D, H):
+    return flat(D).T @ flat(H @ D)
+
+
+def ggn_diagonal(D, H):
+    return (D * (H @ D)).sum(axis=(0, 1))
+
+
+def ggn_vector(D, H, R):
+    """J^T H R"""
+    return rmatvec(D, (H @ R[:, :, None])[:, :, 0])
+
+
+def row_norms_squared(D):
+    return (D**2).sum(axis=-1)
+
+
+def input_factor(h):
+    """A of kfac: [h 1]^T [h 1] / N"""
+    h1 = np.concatenate([h, np.ones((len(h), 1))], axis=1)
+    return h1.T @ h1 / max(1, len(h))
+
+
+def gram(D, D2):
+    """(N, m, N', m)"""
+    return (flat(D) @ flat(D2).T).reshape(*D.shape[:2], *D2.shape[:2])
+
+
+def gram_diagonal(D):
+    return D @ D.swapaxes(1, 2)
+
+
+def gram_per_output(D, D2):
+    """(m, N, N')"""
+    return D.swapaxes(0, 1) @ D2.transpose(1, 2, 0)
+
+
+def gram_trace(D, D2):
+    rows, rows2 = (rows.reshape(len(rows), rows.shape[1] * rows.shape[2]) for rows in (D, D2))
+    return rows @ rows2.T / D.shape[1]
+
+
+def applied(D, Sigma, parts=()):
+    """D Sigma; `parts` are the sizes (n_in, n_out) of the layers where Sigma holds Kronecker pairs."""
+    if isinstance(Sigma, list):
+        result, start = np.empty_like(D), 0
+        for (A, B), (n_in, n_out) in zip(Sigma, parts, strict=True):
+            end = start + n_out * (n_in + 1)
+            W = D[..., start : start + n_out * n_in].reshape(*D.shape[:2], n_out, n_in)
+            b = D[..., start + n_out * n_in : end, None]
+            product = B @ (np.concatenate([W, b], axis=-1) @ A)  # (B (x) A) of each row's [W b]
+            result[..., start:end] = np.concatenate(
+                [product[..., :-1].reshape(*W.shape[:2], n_out * n_in), product[..., -1]], -1
+            )
+            start = end
+        return result
+    if Sigma.ndim < 2:
+        return D * Sigma
+    return D @ Sigma if Sigma.shape[0] == Sigma.shape[1] else (D @ Sigma) @ Sigma.T
+
+
+def covariance(D, Sigma, parts=()):
+    """(N, m, m)"""
+    return applied(D, Sigma, parts) @ D.swapaxes(1, 2)
+
+
+def full_covariance(D, Sigma, parts=()):
+    """(N, m, N, m)"""
+    return gram(applied(D, Sigma, parts), D)
+
+
+def absolute(value):
+    """The absolute values of an array, or of Kronecker pairs."""
+    if isinstance(value, list):
+        return [tuple(abs(part) for part in pair) for pair in value]
+    return abs(value)
+
+
+def assert_close(actual, exact, tolerance, terms=0.0):
+    """Within `tolerance` of the largest entry of the result.
+
+    `terms` is the largest sum of absolute terms. Where a result is a hundredth of its terms or less, they
+    cancelled, and a hundredth of them counts in place of what is left: no order of summation does better.
+    """
+    assert actual.shape == exact.shape, f"shape {actual.shape}, not {exact.shape}"
+    if exact.size:
+        largest = max(np.abs(exact).max(), terms / 100)
+        deviation = np.abs(actual - exact).max()
+        assert deviation <= tolerance * largest, f"off by {deviation:.1e}, largest {largest:.1e}"
