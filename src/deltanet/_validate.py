@@ -297,7 +297,7 @@ def wrt(value, sizes):
         except TypeError:
             raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}") from None
         if kind not in (None, "weights", "biases"):
-            raise TypeError(f"wrt must name 'weights' or 'biases' of a layer; got {kind!r}")
+            raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {kind!r} of a layer")
         if not -layers <= k < layers:
             raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
         W, b = found.get(k % layers, (False, False))

@@ -38,8 +38,12 @@ class Source:
     def result(self, out, shape, what, *others, instead=BLOCKS):
         """`out` where it was given and fits, else a new array."""
         if out is None:
-            return _memory.empty(shape, self.dtype, what, instead)
-        return _validate.out(out, shape, self.dtype, *self.read, *others)
+            out = _memory.empty(shape, self.dtype, what, instead)
+        else:
+            _validate.out(out, shape, self.dtype, *self.read, *others)
+        if not self.kept.size:  # the core has nothing to do
+            out.fill(0)
+        return out
 
     def sum(self, out, shape, what, *others, instead=BLOCKS):
         """The same, filled with zeros."""
@@ -101,7 +105,7 @@ def outputs_like(source, v, name):
     """(array (columns, N, m), whether there was an axis of columns) of what has the shape of the outputs."""
     u = _validate.columns(v, (*source.lead, source.m), name, source.dtype)
     several = u.ndim > len(source.lead) + 1
-    return u.reshape(-1, source.N, source.m), several
+    return u.reshape(len(u) if several else 1, source.N, source.m), several
 
 
 def jvp(source, v, out=None, threads=None, progress=None):
@@ -112,11 +116,10 @@ def jvp(source, v, out=None, threads=None, progress=None):
         shape = (*shape, len(v))
     out = source.result(out, shape, "J v", v, instead="pass fewer columns or samples at a time")
     v = source.kept.spread(v)
-    rows = out.reshape(source.N, source.m, -1)
-    if source.X is not None and not several:
+    columns = len(v) if several else 1
+    rows, v = out.reshape(source.N, source.m, columns), v.reshape(columns, -1)
+    if source.X is None or not several:
         source.run(threads, progress, ("Jv",), v=v, Jv=rows)
-    elif source.X is None and rows.size:
-        source.run(threads, progress, ("Jv",), v=v.reshape(-1, source.kept.parameters), Jv=rows)
     else:
         column = np.empty((source.N, source.m), source.dtype)
         for i, one in enumerate(v):
@@ -140,8 +143,6 @@ def row_norms_squared(source, out=None, threads=None, progress=None):
     """|J_so|^2: (N, m)."""
     out = source.result(out, (*source.lead, source.m), "row_norms_squared")
     rows = out.reshape(source.N, source.m)
-    if not source.kept.layers:
-        rows.fill(0)
     source.run(threads, progress, ("norms",), norms=rows)
     return out
 
@@ -234,7 +235,7 @@ def kfac(source, H=None, threads=None, progress=None):
     for k, weights, bias in layers:
         if not (weights and bias):
             raise ValueError(
-                f"kfac needs the weights and the bias of a layer; wrt keeps one of them in layer {k}"
+                f"kfac needs both weights and biases of a layer; wrt keeps one of them in layer {k}"
             )
     sides = [n for k, *_ in layers for n in (sizes[k] + 1, sizes[k + 1])]
     length = sum(n * n for n in sides)
@@ -262,8 +263,6 @@ def gram(source, other=None, outputs=core.ALL, out=None, threads=None, progress=
     }[outputs]
     others = () if other is None else other.read
     out = source.result(out, shape, name, *others, instead="take blocks of samples")
-    if not source.kept.layers:
-        out.fill(0)
     with reporting(progress, source.N) as report:
         source.engine.gram(
             out,
@@ -284,8 +283,6 @@ def covariance(source, Sigma, out=None, threads=None, progress=None):
     shape = (*source.lead, source.m, source.m)
     out = source.result(out, shape, "covariance", *arrays(Sigma))
     rows = out.reshape(source.N, source.m, source.m)
-    if not source.kept.layers:
-        rows.fill(0)
     Sigma = core.FORMS.index(form), parts(form, Sigma, source)
     source.run(threads, progress, ("covariance",), covariance=rows, Sigma=Sigma)
     return out
@@ -349,7 +346,8 @@ def _full_by_rows(source, K, form, Sigma, threads):
         source.engine.run(len(J), source.kept.columns, **cut(factors, part), J=J, stream=False)
         J = J.reshape(-1, P)
         if form == "diagonal":
-            JS = J * Sigma
+            with np.errstate(under="ignore"):
+                JS = J * Sigma
         else:
             JS = np.zeros_like(J)
             source.engine.multiply(JS, J, Sigma, threads)

@@ -209,9 +209,8 @@ class Jacobian:
         stream = FRESH if out is None else None
         instead = "use the factors, deltas and inputs"
         out = source.result(out, self.shape, "to_dense", instead=instead)
-        rows = out.reshape(source.N, source.m, -1) if out.size else out
-        if out.size:
-            source.run(threads, samplewise=("J",), J=rows, stream=stream)
+        rows = out.reshape(source.N, source.m, self._kept.size)
+        source.run(threads, samplewise=("J",), J=rows, stream=stream)
         return out
 
     def __array__(self, dtype=None, copy=None):
@@ -252,7 +251,7 @@ class Jacobian:
         source = self._source()
         shape = (*self.outputs.shape, self._sizes[0])
         out = source.result(out, shape, "input_jacobian", instead="take fewer samples at a time")
-        rows = out.reshape(source.N, source.m, -1)
+        rows = out.reshape(source.N, source.m, self._sizes[0])
         source.run(threads, samplewise=("Jx",), Jx=rows, first_weight=self._first_weight)
         return out
 

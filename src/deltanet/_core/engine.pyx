@@ -278,7 +278,7 @@ cdef class Engine:
         cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m = self.net.m, a, b, panel, B
         cdef Tiles tiles
         cdef Py_ssize_t lanes = 32 // self.itemsize
-        if N == 0 or N2 == 0:
+        if N == 0 or N2 == 0 or (columns is not None and columns.P == 0):
             return
         columns = columns or self.everything
         B = max(lanes, GRAM_ROWS // m // lanes * lanes)
@@ -314,7 +314,9 @@ cdef class Engine:
 
 cdef Py_ssize_t count(side):
     """The samples of one side of a Gram matrix."""
-    return len(side) if isinstance(side, np.ndarray) else len(next(d for d in side[1] if d is not None))
+    if isinstance(side, np.ndarray):
+        return len(side)
+    return len(next((d for d in side[1] if d is not None), ()))
 
 
 cdef enum:
