@@ -132,7 +132,7 @@ polynomial("L", L, lambda y: y + mp.mpf(1) / 1000, 0, mp.mpf(4) / 9, of(9, 3))
 print()
 r0 = mp.findroot(lambda v: 1 + mp.exp(v) + v, -1.278)
 pair("silu_r", r0)
-number("silu_c", mp.exp(r0))
+pair("silu_c", mp.exp(r0))
 
 # gelu_tanh: w(v) = a v + b v^3, 1 + e^w + v w' = 0
 a = 2 * mp.sqrt(2 / mp.pi)
@@ -140,7 +140,7 @@ b = a * mp.mpf("0.044715")
 w = lambda v: a * v + b * v**3
 r0 = mp.findroot(lambda v: 1 + mp.exp(w(v)) + v * (a + 3 * b * v**2), -0.7525)
 pair("gelu_tanh_r", r0)
-number("gelu_tanh_c", mp.exp(w(r0)))
+pair("gelu_tanh_c", mp.exp(w(r0)))
 pair("gelu_tanh_a", a)
 pair("gelu_tanh_b", b)
 pair("gelu_tanh_a_br2", a + b * r0**2)

@@ -49,9 +49,9 @@ DN_INLINE real F(L)(int fused, real x)
 }
 
 static const F(dd) F(silu_r) = {-0x1.474974p+0f, 0x1.bdf6fap-27f};
-static const real F(silu_c) = 0x1.1d25dp-2f;
+static const F(dd) F(silu_c) = {0x1.1d25dp-2f, -0x1.bdf6fap-27f};
 static const F(dd) F(gelu_tanh_r) = {-0x1.8142ap-1f, 0x1.85a06cp-27f};
-static const real F(gelu_tanh_c) = 0x1.2af64ep-2f;
+static const F(dd) F(gelu_tanh_c) = {0x1.2af64ep-2f, 0x1.3890bep-27f};
 static const F(dd) F(gelu_tanh_a) = {0x1.988454p+0f, -0x1.857936p-25f};
 static const F(dd) F(gelu_tanh_b) = {0x1.2444f2p-4f, 0x1.49b16ap-29f};
 static const F(dd) F(gelu_tanh_a_br2) = {0x1.a2dc0cp+0f, -0x1.fd63cp-25f};

@@ -58,9 +58,9 @@ DN_INLINE real F(L)(int fused, real x)
 }
 
 static const F(dd) F(silu_r) = {-0x1.474973c84120bp+0, -0x1.f8d74bc9ac154p-54};
-static const real F(silu_c) = 0x1.1d25cf210482ep-2;
+static const F(dd) F(silu_c) = {0x1.1d25cf210482ep-2, -0x1.ca2d0d94faaecp-60};
 static const F(dd) F(gelu_tanh_r) = {-0x1.81429f9e97e4dp-1, 0x1.4f523ed77dbdcp-55};
-static const real F(gelu_tanh_c) = 0x1.2af64e9c485eep-2;
+static const F(dd) F(gelu_tanh_c) = {0x1.2af64e9c485eep-2, -0x1.3ca470b477afcp-57};
 static const F(dd) F(gelu_tanh_a) = {0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54};
 static const F(dd) F(gelu_tanh_b) = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c7p-61};
 static const F(dd) F(gelu_tanh_a_br2) = {0x1.a2dc0b014e208p+0, -0x1.2af8a15dd1a6dp-55};

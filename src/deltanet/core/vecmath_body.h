@@ -44,6 +44,20 @@ DN_INLINE F(dd) F(mul_dd)(int fused, F(dd) b, F(dd) c)
     return r;
 }
 
+/* b c + d, nearly in one rounding also where not fused */
+DN_INLINE real F(fma_exact)(int fused, real b, real c, real d)
+{
+    F(dd) p = F(mul)(fused, b, c), sum = F(add)(p.hi, d);
+    return fused ? F(fma)(fused, b, c, d) : sum.hi + (sum.lo + p.lo);
+}
+
+/* 1 - b c, of which b c is nearly 1 */
+DN_INLINE real F(remainder)(int fused, real b, real c)
+{
+    F(dd) p = F(mul)(fused, b, c);
+    return fused ? F(fma)(fused, -b, c, 1) : (1 - p.hi) - p.lo;
+}
+
 /* ---- exp ----------------------------------------------------------------------------------------------------- */
 
 /* z = -n ln(2) / k + r, |k r| <= ln(2) / 2; table = {-k / ln 2, ln(2) / k in two parts, ...}. scale = 2^(n + K), because
@@ -80,29 +94,27 @@ DN_INLINE real F(even)(int fused, const real *c, real y)
     return F(fma)(fused, y, F(fma)(fused, sum, y, c[1]), c[0]);
 }
 
-/* exp(-k z) = s (C - r) / (C + r), s = down scale, C = r coth(k r / 2) an even function. With e = c exp(-k z),
- *   1 / (1 + e) = (C + r) / den,  e / (1 + e) = s c (C - r) / den,  den = C (1 + s c) + r (1 - s c):
- * one division does for f and f'. Here scale = 2^K s c, low = 2^K e / (1 + e). */
-typedef struct { real r, C, scale, sum, difference, den, i, rest, low; } F(ratio);
+/* exp(-k z) = s (C - r) / (C + r), s = down scale, C = r coth(k r / 2) an even function. With e = c exp(-k z) <= 1,
+ *   1 / (1 + e) = plus / den,  e / (1 + e) = down minus / den,  plus = C + r, minus = scale (C - r), scale = 2^K s c,
+ * den = plus + down minus: one division, i = 1 / den, does for f and f'. Without `mended`, i is that of den rounded. */
+typedef struct { real r, C, scale, plus, minus; F(dd) i; } F(ratio);
 
-/* b / den; rest, nearly the relative error of i = 1 / den, mends the product */
-DN_INLINE real F(over)(int fused, real b, F(ratio) x)
-{
-    real q = b * x.i;
-    return fused ? F(fma)(fused, q, x.rest, q) : b / x.den;
-}
-
-DN_INLINE F(ratio) F(exp_ratio)(int fused, const real *table, int is_exact, F(dd) z, real c)
+DN_INLINE F(ratio) F(exp_ratio)(int fused, const real *table, int is_exact, int mended, F(dd) z, real c)
 {
     F(reduced) y = F(reduce)(fused, table, is_exact, z);
-    F(ratio) x;
-    x.scale = c * y.scale, x.r = y.r, x.C = F(even)(fused, table + 3, y.r * y.r);
-    x.sum = F(fma)(fused, x.scale, F(down), 1), x.difference = F(fma)(fused, x.scale, -F(down), 1);
-    x.den = F(fma)(fused, x.C, x.sum, x.r * x.difference);
-    x.i = 1 / x.den;
-    x.rest = F(fma)(fused, -x.i, x.den, 1);
-    x.low = F(over)(fused, x.scale * (x.C - x.r), x);
+    real C = F(even)(fused, table + 3, y.r * y.r), scale = c * y.scale, plus = C + y.r;
+    real minus = F(fma_exact)(fused, scale, C, -(scale * y.r)), den = F(fma)(fused, minus, F(down), plus), i = 1 / den;
+    real rest = F(remainder)(fused, i, den);
+    if (mended) rest = F(fma)(fused, -i, F(fma)(fused, minus, F(down), plus - den), rest);
+    F(ratio) x = {y.r, C, scale, plus, minus, {i, i * rest}};
     return x;
+}
+
+/* b / den, in one rounding */
+DN_INLINE real F(over)(int fused, real b, F(ratio) x)
+{
+    F(dd) p = F(mul)(fused, b, x.i.hi);
+    return fused ? F(fma)(fused, b, x.i.hi, b * x.i.lo) : p.hi + (p.lo + b * x.i.lo);
 }
 
 /* ---- the activations ------------------------------------------------------------------------------------------- */
@@ -153,28 +165,29 @@ ACTIVATION(selu) { return F(exponential_linear)(fused, v, F(selu_lambda), F(selu
 
 /* c tanh(k |v| / 2), c_slope sech^2(k |v| / 2) / 4. With z = |v|, e = exp(-k z) and h = e / (1 + e) <= 1/2:
  * tanh = (1 - e) / (1 + e) = (C (1 - s) + r (1 + s)) / den; sech^2 / 4 = h (1 - h), where the error of h shrinks */
-DN_INLINE F(pair) F(tanh_sech2)(int fused, real v, const real *table, real last, real c, real c_slope)
+DN_INLINE F(pair) F(tanh_sech2)(int fused, real v, const real *table, int mended, real last, real c, real c_slope)
 {
-    F(ratio) x = F(exp_ratio)(fused, table, 1, F(exact)(F(min)(F(abs)(v), last)), 1);
-    real f = c * F(over)(fused, F(fma)(fused, x.C, x.difference, x.r * x.sum), x);
-    RETURN(F(copysign)(f, v), x.low * (F(fma)(fused, -x.low, F(down), 1) * (c_slope * F(down))));
+    F(ratio) x = F(exp_ratio)(fused, table, 1, mended, F(exact)(F(min)(F(abs)(v), last)), 1);
+    real sum = F(fma)(fused, x.scale, F(down), 1), difference = F(fma)(fused, x.scale, -F(down), 1);
+    real f = c * F(over)(fused, F(fma_exact)(fused, x.C, difference, x.r * sum), x), h = F(over)(fused, x.minus, x);
+    RETURN(F(copysign)(f, v), h * F(fma)(fused, -h, c_slope * F(down) * F(down), c_slope * F(down)));
 }
 
 /* tanh v, sech^2 v */
-ACTIVATION(tanh) { return F(tanh_sech2)(fused, v, F(table_2), F(last_tanh), 1, 4); }
+ACTIVATION(tanh) { return F(tanh_sech2)(fused, v, F(table_2), 0, F(last_tanh), 1, 4); }
 
 /* 1.7159 tanh(2 v / 3), 1.7159 (2/3) sech^2(2 v / 3) */
 ACTIVATION(lecun_tanh)
 {
-    return F(tanh_sech2)(fused, v, F(table_4_3), F(last_lecun_tanh), F(lecun), F(lecun_slope));
+    return F(tanh_sech2)(fused, v, F(table_4_3), 1, F(last_lecun_tanh), F(lecun), F(lecun_slope));
 }
 
 /* 1 / (1 + exp(-v)) = h or 1 - h; h (1 - h) */
 ACTIVATION(sigmoid)
 {
-    F(ratio) x = F(exp_ratio)(fused, F(table_1), 1, F(exact)(F(min)(F(abs)(v), F(last_sigmoid))), 1);
-    real high = F(fma)(fused, -x.low, F(down), 1);
-    RETURN(v < 0 ? x.low * F(down) : high, x.low * (high * F(down)));
+    F(ratio) x = F(exp_ratio)(fused, F(table_1), 1, 0, F(exact)(F(min)(F(abs)(v), F(last_sigmoid))), 1);
+    real h = F(over)(fused, x.minus, x), high = F(fma)(fused, -h, F(down), 1);
+    RETURN(v < 0 ? h * F(down) : high, h * (high * F(down)));
 }
 
 /* log(1 + exp(a v)) / a = max(v, 0) + log1p(e) / a, e = exp(-a |v|); 1 / (1 + exp(-a v)) = h or 1 - h.
@@ -184,41 +197,44 @@ ACTIVATION(softplus)
     real z = F(min)(F(abs)(v), F(min)(F(last_exponential) * a.inverse, F(huge)));
     F(dd) az = F(mul)(fused, z, a.value);
     az.lo = F(fma)(fused, z, a.rest, az.lo);
-    F(ratio) x = F(exp_ratio)(fused, F(table_1), 0, az, 1);
-    real t = 2 * x.scale * (x.C - x.r) / (x.den + (x.C + x.r)), t1 = t * F(down), y = t1 * t1;
+    F(ratio) x = F(exp_ratio)(fused, F(table_1), 0, 0, az, 1);
+    real h = F(over)(fused, x.minus, x), t = 2 * x.minus / F(fma)(fused, x.minus, F(down), 2 * x.plus), t1 = t * F(down), y = t1 * t1;
     real f = F(fma)(fused, t * y, F(L)(fused, y), t) * a.inverse * F(down);
-    RETURN((v < 0 ? 0 : v) + f, v < 0 ? x.low * F(down) : F(fma)(fused, -x.low, F(down), 1));
+    RETURN((v < 0 ? 0 : v) + f, v < 0 ? h * F(down) : F(fma)(fused, -h, F(down), 1));
 }
 
 /* v s(w(v)), s + v w'(v) s(w) s(-w), where s is the sigmoid and w an odd function. With z = -|v|, e = exp(w(z)):
- *   v < 0:  v h,        h (1 + e + z w'(z)) / (1 + e),  h = e / (1 + e)
- *   v > 0:  v (1 - h),  (1 - h) (1 - z w'(z) h)
- * g = 1 + e + z w'(z) has a root r. The caller gives c = exp(w(r)), D = w(r) - w(z) and j = r w'(r) - z w'(z) - D: then
- * e = c exp(-D) and g = c expm1(-D) - j - D, whose terms have one sign. For v > 0 it gives them with r = 0. */
-DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, real c)
+ *   v < 0:  v e / (1 + e),  e g(z) / (1 + e)^2,  g(z) = 1 + e + z w'(z)
+ *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
+ * g has a root r. The caller gives c = exp(w(r)), D = w(r) - w(z) and j = r w'(r) - z w'(z) - D: then e = c exp(-D) and
+ * g = c expm1(-D) - j - D, whose terms have one sign. For v > 0 it gives them with r = 0.
+ * Where fused, e g is formed with one rounding fewer. (1 + e)^2 is nearer than the square of the rounded 1 + e. */
+DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, F(dd) c)
 {
-    F(ratio) x = F(exp_ratio)(fused, F(table_1), 0, D, c);
-    real s = x.scale * F(down), expm1 = F(fma)(fused, x.C, s - c, -(x.r * (s + c))); /* c expm1(-D) (C + r) */
-    real low = F(over)(fused, F(fma)(fused, -(D.hi + j), x.C + x.r, expm1), x) * F(down);
-    real h = F(fma)(fused, -x.low, F(down), 1), high = h * F(fma)(fused, (D.hi + j) * F(down), x.low, 1);
-    RETURN(v < 0 ? z * x.low * F(down) : v * h, v < 0 ? x.low * low : high);
+    F(exponential) x = F(exp)(fused, 0, D);
+    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, up_e = x.scale * e1, e = s * e1;
+    real g = F(fma)(fused, c.hi, F(fma)(fused, s, x.q, s - 1), -j) - D.hi, slope_high = F(fma)(fused, e, 1 + D.hi + j, 1);
+    real slope_low = fused ? x.scale * F(fma)(fused, c.hi, g, cq * g) : up_e * g, down = v < 0 ? F(down) : 1;
+    real square = 1 + F(fma)(fused, e, e, 2 * e);
+    RETURN((v < 0 ? z * up_e : v) / (1 + e) * down, (v < 0 ? slope_low : slope_high) / square * down);
 }
 
 /* v s(v): w(z) = z, D = r - z, j = 0 but for the rounding of D */
 ACTIVATION(silu)
 {
     real z = F(min)(F(abs)(v), F(last_silu));
-    F(dd) D = F(add)(z, v < 0 ? F(silu_r).hi : 0);
+    F(dd) c = {v < 0 ? F(silu_c).hi : 1, v < 0 ? F(silu_c).lo : 0}, D = F(add)(z, v < 0 ? F(silu_r).hi : 0);
     D.lo += v < 0 ? F(silu_r).lo : 0;
-    return F(gated)(fused, v, -z, D, D.lo, v < 0 ? F(silu_c) : 1);
+    return F(gated)(fused, v, -z, D, D.lo, c);
 }
 
 /* v (1 + tanh(w/2)) / 2 = v s(w), w(z) = a z + b z^3. With |z| and |r| for z and r, y = z (z + r):
  * D = (z - r) (a + b r^2 + b y), j = (z - r) (2 b r^2 + 2 b y) */
 ACTIVATION(gelu_tanh)
 {
-    real z = F(min)(F(abs)(v), F(last_gelu_tanh)), two_br2 = v < 0 ? F(gelu_tanh_2br2) : 0;
+    real z = F(min)(F(abs)(v), F(last_gelu_tanh)), two_br2 = v < 0 ? F(gelu_tanh_2br2) : 0, j;
     F(dd) r = {v < 0 ? F(gelu_tanh_r).hi : 0, v < 0 ? F(gelu_tanh_r).lo : 0};
+    F(dd) c = {v < 0 ? F(gelu_tanh_c).hi : 1, v < 0 ? F(gelu_tanh_c).lo : 0};
     F(dd) a_br2 = {v < 0 ? F(gelu_tanh_a_br2).hi : F(gelu_tanh_a).hi, v < 0 ? F(gelu_tanh_a_br2).lo : F(gelu_tanh_a).lo};
     F(dd) d = F(add)(z, r.hi), sum = F(add)(z, -r.hi), y = F(mul)(fused, z, sum.hi), by, factor, D;
     d.lo += r.lo;
@@ -227,8 +243,8 @@ ACTIVATION(gelu_tanh)
     factor = F(add)(a_br2.hi, by.hi);
     factor.lo += a_br2.lo + by.lo;
     D = F(mul_dd)(fused, d, factor);
-    real j = F(fma)(fused, d.hi + d.lo, F(fma)(fused, 2 * F(gelu_tanh_b).hi, y.hi, two_br2), D.lo);
-    return F(gated)(fused, v, -z, D, j, v < 0 ? F(gelu_tanh_c) : 1);
+    j = F(fma)(fused, d.hi + d.lo, F(fma)(fused, 2 * F(gelu_tanh_b).hi, y.hi, two_br2), D.lo);
+    return F(gated)(fused, v, -z, D, j, c);
 }
 
 /* v Phi(v), Phi(v) + v phi(v), where phi is the normal density and Phi its distribution. With z = |v|, the Mills ratio
