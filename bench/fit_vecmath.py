@@ -170,3 +170,13 @@ number("lecun_slope", mp.mpf("1.7159") * 8 / 3)
 lam, alp = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.6732632423543772848170429916717")
 number("selu_lambda", lam)
 number("selu_alpha", lam * alp)
+
+if BITS == 24:  # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2 formed in double
+    S = lambda y: (mp.sinc(mp.sqrt(y)) - 1) / y if y > 1e-20 else -mp.mpf(1) / 6 + y / 120
+    Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1) / 24 - y / 720
+    end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
+    polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, 2)
+    polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, 2)
+    hi = rounded(mp.pi / 2, 33)  # its product with n <= 2^20 is exact
+    print(f"\nstatic const double F(half_pi)[] = {{{', '.join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))}}};")
+    number("last_sin", mp.mpf(2) ** 17)

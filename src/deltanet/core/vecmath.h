@@ -77,16 +77,20 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 #define DN_TERMS(c_odd, c_even) odd = F(fma)(fused, odd, x2, c_odd), even = F(fma)(fused, even, x2, c_even);
 
 #define real double
+#define DN_BITS 64
 #define F(name) dn_##name##_f64
 #include "vecmath64.h"
 #include "vecmath_body.h"
 #undef real
+#undef DN_BITS
 #undef F
 #define real float
+#define DN_BITS 32
 #define F(name) dn_##name##_f32
 #include "vecmath32.h"
 #include "vecmath_body.h"
 #undef real
+#undef DN_BITS
 #undef F
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
@@ -154,22 +158,34 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
         }                                                                                                             \
     }
 
-/* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
-#define DN_ACTIVATE(type, real, bytes)                                                                                \
-    DN_ROW(0, , DN_FUSED, type, real, (int)(32 / sizeof(real)))                                                       \
-    DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, type, real, (int)(DN_W1 / sizeof(real)))                                          \
-    DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, type, real, (int)(64 / sizeof(real)))                                            \
-    DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, real *h, real *fprime, ptrdiff_t n)    \
-    {                                                                                                                 \
-        if (simd >= 2) dn_row2_##type(code, alpha, h, fprime, n);                                                     \
-        else if (simd == 1) dn_row1_##type(code, alpha, h, fprime, n);                                                \
-        else dn_row0_##type(code, alpha, h, fprime, n);                                                               \
-    }
-#ifndef DN_W1
-#define DN_W1 32
-#endif
+DN_ROW(0, , DN_FUSED, f64, double, 4)
+DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, f64, double, 4)
+DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f64, double, 8)
+DN_ROW(0, , DN_FUSED, f32, float, 8)
+DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, f32, float, 8)
+DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f32, float, 16)
 
-DN_ACTIVATE(f64, double, )
-DN_ACTIVATE(f32, float, )
+/* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
+DN_UNUSED static void dn_activate_f64(int simd, int code, double alpha, double *h, double *fprime, ptrdiff_t n)
+{
+    if (simd >= 2) dn_row2_f64(code, alpha, h, fprime, n);
+    else if (simd == 1) dn_row1_f64(code, alpha, h, fprime, n);
+    else dn_row0_f64(code, alpha, h, fprime, n);
+}
+
+DN_UNUSED static void dn_activate_f32(int simd, int code, double alpha, float *h, float *fprime, ptrdiff_t n)
+{
+    if (code == DN_sin) { /* one by one if one is outside the range of the formula */
+        ptrdiff_t k;
+        int outside = 0;
+        for (k = 0; k < n; k++) outside |= !(fabsf(h[k]) <= dn_last_sin_f32);
+        for (k = 0; outside && n > 1 && k < n; k++) dn_activate_f32(simd, code, alpha, h + k, fprime + k, 1);
+        if (outside && n == 1) fprime[0] = (float)cos(h[0]), h[0] = (float)sin(h[0]);
+        if (outside) return;
+    }
+    if (simd >= 2) dn_row2_f32(code, alpha, h, fprime, n);
+    else if (simd == 1) dn_row1_f32(code, alpha, h, fprime, n);
+    else dn_row0_f32(code, alpha, h, fprime, n);
+}
 
 #endif

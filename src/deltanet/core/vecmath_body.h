@@ -267,7 +267,22 @@ ACTIVATION(gelu)
     RETURN(v < 0 ? -L : high, v < 0 ? G : slope_high);
 }
 
-ACTIVATION(sin) { RETURN((real)sin(v), (real)cos(v)); }
+/* sin v, cos v */
+#if DN_BITS == 64
+ACTIVATION(sin) { RETURN(sin(v), cos(v)); }
+#else
+/* |v| <= last_sin. v = n pi / 2 + r, r formed in double */
+ACTIVATION(sin)
+{
+    double t = v * F(half_pi)[0] + 0x1.8p52, n = t - 0x1.8p52;
+    real r = (real)((v - n * F(half_pi)[1]) - n * F(half_pi)[2]), y = r * r, s, c;
+    uint32_t quadrant = (uint32_t)(int32_t)(real)n;
+    s = F(fma)(fused, r * y, F(S)(fused, y), r);
+    c = F(fma)(fused, y * y, F(Q)(fused, y), F(fma)(fused, (real)-0.5, y, 1));
+    real f = quadrant & 1 ? c : s, slope = quadrant & 1 ? s : c;
+    RETURN(quadrant & 2 ? -f : f, (quadrant + 1) & 2 ? -slope : slope);
+}
+#endif
 
 #undef ACTIVATION
 #undef RETURN
