@@ -86,35 +86,24 @@ DN_INLINE F(exponential) F(exp)(int fused, int is_exact, F(dd) z)
 /* c0 + c1 y + ... + c5 y^5 in double, c0 + c1 y + c2 y^2 in float */
 DN_INLINE real F(even)(int fused, const real *c, real y)
 {
-    real sum = c[2];
-    if (sizeof(real) == 8) {
-        real y2 = y * y, high = F(fma)(fused, c[5], y2, F(fma)(fused, c[4], y, c[3]));
-        sum = F(fma)(fused, high, y, sum);
-    }
-    return F(fma)(fused, y, F(fma)(fused, sum, y, c[1]), c[0]);
+    if (sizeof(real) == 4) return F(fma)(fused, y, F(fma)(fused, c[2], y, c[1]), c[0]);
+    real y2 = y * y, high = F(fma)(fused, c[5], y2, F(fma)(fused, c[4], y, c[3]));
+    return F(fma)(fused, y, F(fma)(fused, high, y2, F(fma)(fused, c[2], y, c[1])), c[0]);
 }
 
-/* exp(-k z) = s (C - r) / (C + r), s = down scale, C = r coth(k r / 2) an even function. With e = c exp(-k z) <= 1,
- *   1 / (1 + e) = plus / den,  e / (1 + e) = down minus / den,  plus = C + r, minus = scale (C - r), scale = 2^K s c,
- * den = plus + down minus: one division, i = 1 / den, does for f and f'. Without `mended`, i is that of den rounded. */
-typedef struct { real r, C, scale, plus, minus; F(dd) i; } F(ratio);
+/* exp(-k z) = s (C - r) / (C + r), s = down scale, C = r coth(k r / 2) an even function. With e = exp(-k z) <= 1,
+ *   1 / (1 + e) = plus / den,  e / (1 + e) = h = down minus / den,  plus = C + r,  minus = scale (C - r),
+ * den = plus + down minus: one division, i = 1 / den, does for f and f'. up_h = 2^K h. */
+typedef struct { real r, C, scale, plus, minus, den, i, up_h; } F(ratio);
 
-DN_INLINE F(ratio) F(exp_ratio)(int fused, const real *table, int is_exact, int mended, F(dd) z, real c)
+DN_INLINE F(ratio) F(exp_ratio)(int fused, const real *table, int is_exact, F(dd) z)
 {
     F(reduced) y = F(reduce)(fused, table, is_exact, z);
-    real C = F(even)(fused, table + 3, y.r * y.r), scale = c * y.scale, plus = C + y.r;
-    real minus = F(fma_exact)(fused, scale, C, -(scale * y.r)), den = F(fma)(fused, minus, F(down), plus), i = 1 / den;
-    real rest = F(remainder)(fused, i, den);
-    if (mended) rest = F(fma)(fused, -i, F(fma)(fused, minus, F(down), plus - den), rest);
-    F(ratio) x = {y.r, C, scale, plus, minus, {i, i * rest}};
+    real C = F(even)(fused, table + 3, y.r * y.r), plus = C + y.r;
+    real minus = F(fma_exact)(fused, y.scale, C, -(y.scale * y.r));
+    real den = F(fma)(fused, minus, F(down), plus), i = 1 / den;
+    F(ratio) x = {y.r, C, y.scale, plus, minus, den, i, minus * i};
     return x;
-}
-
-/* b / den, in one rounding */
-DN_INLINE real F(over)(int fused, real b, F(ratio) x)
-{
-    F(dd) p = F(mul)(fused, b, x.i.hi);
-    return fused ? F(fma)(fused, b, x.i.hi, b * x.i.lo) : p.hi + (p.lo + b * x.i.lo);
 }
 
 /* ---- the activations ------------------------------------------------------------------------------------------- */
@@ -164,30 +153,37 @@ ACTIVATION(elu) { return F(exponential_linear)(fused, v, 1, a.value); }
 ACTIVATION(selu) { return F(exponential_linear)(fused, v, F(selu_lambda), F(selu_alpha)); }
 
 /* c tanh(k |v| / 2), c_slope sech^2(k |v| / 2) / 4. With z = |v|, e = exp(-k z) and h = e / (1 + e) <= 1/2:
- * tanh = (1 - e) / (1 + e) = (C (1 - s) + r (1 + s)) / den; sech^2 / 4 = h (1 - h), where the error of h shrinks */
-DN_INLINE F(pair) F(tanh_sech2)(int fused, real v, const real *table, int mended, real last, real c, real c_slope)
+ * tanh = (1 - e) / (1 + e) = (C (1 - s) + r (1 + s)) / den; sech^2 / 4 = h (1 - h), where the error of h shrinks.
+ * rest = 1 - i den makes tanh 1 exactly where e vanishes. `mended`: h without the roundings of den and i, for a c_slope
+ * that adds one more. */
+DN_INLINE F(pair) F(tanh_sech2)(int fused, real v, const real *table, real last, real c, real c_slope, int mended)
 {
-    F(ratio) x = F(exp_ratio)(fused, table, 1, mended, F(exact)(F(min)(F(abs)(v), last)), 1);
-    real sum = F(fma)(fused, x.scale, F(down), 1), difference = F(fma)(fused, x.scale, -F(down), 1);
-    real f = c * F(over)(fused, F(fma_exact)(fused, x.C, difference, x.r * sum), x), h = F(over)(fused, x.minus, x);
+    F(ratio) x = F(exp_ratio)(fused, table, 1, F(exact)(F(min)(F(abs)(v), last)));
+    real sum = F(fma)(fused, x.scale, F(down), 1), difference = F(fma)(fused, x.scale, -F(down), 1), h = x.up_h;
+    real f = F(fma_exact)(fused, x.C, difference, x.r * sum) * x.i, rest = F(remainder)(fused, x.i, x.den);
+    f = c * F(fma)(fused, f, rest, f);
+    if (mended) {
+        rest = F(fma)(fused, -x.i, F(fma)(fused, x.minus, F(down), x.plus - x.den), rest);
+        h = F(fma_exact)(fused, x.minus, x.i, x.minus * (x.i * rest));
+    }
     RETURN(F(copysign)(f, v), h * F(fma)(fused, -h, c_slope * F(down) * F(down), c_slope * F(down)));
 }
 
 /* tanh v, sech^2 v */
-ACTIVATION(tanh) { return F(tanh_sech2)(fused, v, F(table_2), 0, F(last_tanh), 1, 4); }
+ACTIVATION(tanh) { return F(tanh_sech2)(fused, v, F(table_2), F(last_tanh), 1, 4, 0); }
 
 /* 1.7159 tanh(2 v / 3), 1.7159 (2/3) sech^2(2 v / 3) */
 ACTIVATION(lecun_tanh)
 {
-    return F(tanh_sech2)(fused, v, F(table_4_3), 1, F(last_lecun_tanh), F(lecun), F(lecun_slope));
+    return F(tanh_sech2)(fused, v, F(table_4_3), F(last_lecun_tanh), F(lecun), F(lecun_slope), 1);
 }
 
 /* 1 / (1 + exp(-v)) = h or 1 - h; h (1 - h) */
 ACTIVATION(sigmoid)
 {
-    F(ratio) x = F(exp_ratio)(fused, F(table_1), 1, 0, F(exact)(F(min)(F(abs)(v), F(last_sigmoid))), 1);
-    real h = F(over)(fused, x.minus, x), high = F(fma)(fused, -h, F(down), 1);
-    RETURN(v < 0 ? h * F(down) : high, h * (high * F(down)));
+    F(ratio) x = F(exp_ratio)(fused, F(table_1), 1, F(exact)(F(min)(F(abs)(v), F(last_sigmoid))));
+    real high = F(fma)(fused, -x.up_h, F(down), 1);
+    RETURN(v < 0 ? x.up_h * F(down) : high, x.up_h * (high * F(down)));
 }
 
 /* log(1 + exp(a v)) / a = max(v, 0) + log1p(e) / a, e = exp(-a |v|); 1 / (1 + exp(-a v)) = h or 1 - h.
@@ -197,10 +193,10 @@ ACTIVATION(softplus)
     real z = F(min)(F(abs)(v), F(min)(F(last_exponential) * a.inverse, F(huge)));
     F(dd) az = F(mul)(fused, z, a.value);
     az.lo = F(fma)(fused, z, a.rest, az.lo);
-    F(ratio) x = F(exp_ratio)(fused, F(table_1), 0, 0, az, 1);
-    real h = F(over)(fused, x.minus, x), t = 2 * x.minus / F(fma)(fused, x.minus, F(down), 2 * x.plus), t1 = t * F(down), y = t1 * t1;
+    F(ratio) x = F(exp_ratio)(fused, F(table_1), 0, az);
+    real t = 2 * x.minus / F(fma)(fused, x.minus, F(down), 2 * x.plus), t1 = t * F(down), y = t1 * t1;
     real f = F(fma)(fused, t * y, F(L)(fused, y), t) * a.inverse * F(down);
-    RETURN((v < 0 ? 0 : v) + f, v < 0 ? h * F(down) : F(fma)(fused, -h, F(down), 1));
+    RETURN((v < 0 ? 0 : v) + f, v < 0 ? x.up_h * F(down) : F(fma)(fused, -x.up_h, F(down), 1));
 }
 
 /* v s(w(v)), s + v w'(v) s(w) s(-w), where s is the sigmoid and w an odd function. With z = -|v|, e = exp(w(z)):
