@@ -116,7 +116,7 @@ for name, double, single in [
 
 # exp: expm1(-r) = r^2 E(r) - r
 E = lambda r: (mp.expm1(-r) + r) / r**2 if abs(r) > 1e-8 else mp.mpf(1) / 2 - r / 6
-polynomial("E", E, lambda r: abs(r) + mp.mpf(1) / 1000, -0.3467, 0.3467, of(9, 4))
+polynomial("E", E, lambda r: abs(r) + mp.mpf(1) / 1000, -0.3467, 0.3467, of(9, 5))
 
 table("table_1", mp.mpf(1))
 table("table_2", mp.mpf(2))

@@ -14,11 +14,12 @@ static const real F(last_silu) = 0x1.cp+6f;
 static const real F(last_gelu_tanh) = 0x1.6p+3f;
 static const real F(last_gelu) = 0x1.d33334p+3f;
 
-/* degree 4 on [-0.3467, 0.3467], error 2^-26.16 */
+/* degree 5 on [-0.3467, 0.3467], error 2^-31.97 */
 DN_INLINE real F(E)(int fused, real x)
 {
-    real x2 = x * x, odd = -0x1.12280ap-7f, even = F(fma)(fused, 0x1.6d9914p-10f, x2, 0x1.555486p-5f);
-    DN_TERMS(-0x1.5554bp-3f, 0x1p-1f)
+    real x2 = x * x, odd = -0x1.a1a172p-13f, even = 0x1.6d7472p-10f;
+    DN_TERMS(-0x1.11109p-7f, 0x1.5554aep-5f)
+    DN_TERMS(-0x1.555556p-3f, 0x1p-1f)
     return F(fma)(fused, odd, x, even);
 }
 

@@ -154,19 +154,19 @@ ACTIVATION(selu) { return F(exponential_linear)(fused, v, F(selu_lambda), F(selu
 
 /* c tanh(k |v| / 2), c_slope sech^2(k |v| / 2) / 4. With z = |v|, e = exp(-k z) and h = e / (1 + e) <= 1/2:
  * tanh = (1 - e) / (1 + e) = (C (1 - s) + r (1 + s)) / den; sech^2 / 4 = h (1 - h), where the error of h shrinks.
- * rest = 1 - i den makes tanh 1 exactly where e vanishes. `mended`: h without the roundings of den and i, for a c_slope
- * that adds one more. */
+ * rest = 1 - i den makes tanh 1 exactly where e vanishes. `mended`: without the roundings of den and i, for a c that
+ * adds one more. */
 DN_INLINE F(pair) F(tanh_sech2)(int fused, real v, const real *table, real last, real c, real c_slope, int mended)
 {
     F(ratio) x = F(exp_ratio)(fused, table, 1, F(exact)(F(min)(F(abs)(v), last)));
     real sum = F(fma)(fused, x.scale, F(down), 1), difference = F(fma)(fused, x.scale, -F(down), 1), h = x.up_h;
-    real f = F(fma_exact)(fused, x.C, difference, x.r * sum) * x.i, rest = F(remainder)(fused, x.i, x.den);
-    f = c * F(fma)(fused, f, rest, f);
+    real num = F(fma_exact)(fused, x.C, difference, x.r * sum), rest = F(remainder)(fused, x.i, x.den), f = num * x.i;
+    f = F(fma)(fused, f, rest, f);
     if (mended) {
-        rest = F(fma)(fused, -x.i, F(fma)(fused, x.minus, F(down), x.plus - x.den), rest);
-        h = F(fma_exact)(fused, x.minus, x.i, x.minus * (x.i * rest));
+        real i_lo = x.i * F(fma)(fused, -x.i, F(fma)(fused, x.minus, F(down), x.plus - x.den), rest);
+        f = F(fma_exact)(fused, num, x.i, num * i_lo), h = F(fma_exact)(fused, x.minus, x.i, x.minus * i_lo);
     }
-    RETURN(F(copysign)(f, v), h * F(fma)(fused, -h, c_slope * F(down) * F(down), c_slope * F(down)));
+    RETURN(F(copysign)(c * f, v), h * F(fma)(fused, -h, c_slope * F(down) * F(down), c_slope * F(down)));
 }
 
 /* tanh v, sech^2 v */
