@@ -1,13 +1,21 @@
-"""Compute every constant of src/deltanet/core/vecmath.h: `python bench/fit_vecmath.py` prints them as C.
+"""Write the constants of src/deltanet/core/vecmath_body.h: `python bench/fit_vecmath.py 64 > vecmath64.h`, or 32.
 
 The polynomials are minimax: Remez's exchange in 60 digits, the error weighted so that it is the relative
 error of the function that the polynomial serves. The bound printed beside each is the
-error before rounding to double.
+error before its coefficients are rounded.
 """
+
+import sys
 
 import mpmath as mp
 
 mp.mp.dps = 60
+BITS = {"64": 53, "32": 24}[sys.argv[1]]
+SUFFIX = {53: "", 24: "f"}[BITS]
+
+
+def of(double, single):
+    return double if BITS == 53 else single
 
 
 def remez(f, weight, a, b, degree, grid=1200, rounds=12):
@@ -37,91 +45,138 @@ def remez(f, weight, a, b, degree, grid=1200, rounds=12):
         refs = peaks
     return c, max(abs(e) for e in err)
 
+def rounded(x, bits=BITS):
+    if x == 0:
+        return mp.mpf(0)
+    ulp = mp.mpf(2) ** (mp.floor(mp.log(abs(x), 2)) + 1 - bits)
+    return mp.nint(x / ulp) * ulp
+
 
 def c_hex(x):
-    return float(x).hex().replace("0000000000000p", "p")
+    mantissa, exponent = float(rounded(x)).hex().split("p")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}p{exponent}{SUFFIX}"
 
 
-def show_poly(name, var, f, weight, a, b, degree):
-    """The polynomial, of odd degree, as its odd and even chains in var^2, highest terms first."""
+def number(name, x):
+    print(f"static const real F({name}) = {c_hex(x)};")
+
+
+def pair(name, x):
+    hi = rounded(x)
+    print(f"static const F(dd) F({name}) = {{{c_hex(hi)}, {c_hex(x - hi)}}};")
+
+
+def bound_of(bound, a, b):
+    return f"on [{mp.nstr(mp.mpf(a), 5)}, {mp.nstr(mp.mpf(b), 5)}], error 2^{mp.nstr(mp.log(bound, 2), 4)}"
+
+
+def polynomial(name, f, weight, a, b, degree):
+    """The function F(name): its odd and even terms are two Horner chains in x^2, which run side by side."""
     c, bound = remez(f, weight, mp.mpf(a), mp.mpf(b), degree)
-    print(
-        f"/* {name}: degree {degree} on [{mp.nstr(mp.mpf(a), 5)}, {mp.nstr(mp.mpf(b), 5)}], "
-        f"error 2^{mp.nstr(mp.log(bound, 2), 4)} */"
+    print(f"\n/* degree {degree} {bound_of(bound, a, b)} */")
+    print(f"DN_INLINE real F({name})(int fused, real x)\n{{")
+    if degree % 2 == 0:
+        top, c = c[-1], c[:-1]
+    even = c_hex(c[-2]) if degree % 2 else f"F(fma)(fused, {c_hex(top)}, x2, {c_hex(c[-2])})"
+    print(f"    real x2 = x * x, odd = {c_hex(c[-1])}, even = {even};")
+    for j in range(len(c) - 3, 0, -2):
+        print(f"    DN_TERMS({c_hex(c[j])}, {c_hex(c[j - 1])})")
+    print("    return F(fma)(fused, odd, x, even);\n}")
+
+
+def table(name, k):
+    """exp(-k z) = 2^n (C - r) / (C + r), z = -n ln(2) / k + r, C = r coth(k r / 2) = c0 + c1 r^2 + ..., c0 = 2 / k."""
+    coth = lambda y: (
+        (mp.sqrt(y) * mp.coth(k * mp.sqrt(y) / 2) - 2 / k) / y if y > 1e-20 else k / 6 - k**3 * y / 360
     )
-    print(f"    odd = {c_hex(c[-1])}, even = {c_hex(c[-2])};")
-    terms = [
-        f"DN_TERMS({var}2, {c_hex(c[j])}, {c_hex(c[j - 1])})" for j in range(degree - 2, 0, -2)
-    ]
-    for term in terms:
-        print("    " + term)
+    end = (mp.mpf("0.3467") / k) ** 2
+    c, bound = remez(coth, lambda y: y * k / 2 + mp.mpf(1) / 10000, mp.mpf(0), end, of(4, 1))
+    hi = rounded(mp.log(2) / k, of(40, 16))  # its product with n is exact
+    values = [-k / mp.log(2), hi, mp.log(2) / k - hi, 2 / k, *c]
+    print(f"\n/* k = {mp.nstr(k, 5)}: -k / ln 2; ln(2) / k; c0, c1, ..., {bound_of(bound, 0, end)} */")
+    lines = [", ".join(map(c_hex, values[i : i + 4])) for i in range(0, len(values), 4)]
+    print(f"static const real F({name})[] = {{")
+    print(*(f"    {line}," for line in lines), "};", sep="\n")
 
 
-def show(name, x, head_bits=None):
-    """x as hi + lo; head_bits limits hi to so many bits, so that integer multiples of it are exact."""
-    if head_bits is None:
-        hi = mp.mpf(float(x))
-    else:
-        ulp = mp.mpf(2) ** (mp.floor(mp.log(abs(x), 2)) + 1 - head_bits)
-        hi = mp.nint(x / ulp) * ulp
-    print(f"{name}: {c_hex(hi)}, {c_hex(x - hi)}")
+print(f"/* The constants of vecmath_body.h for {of('double', 'float')}, written by bench/fit_vecmath.py. */\n")
 
+# 2^n scaled by 2^K: see dn_reduced. The clamps are where f' is zero after rounding, and n + K is still an exponent.
+K, bias, fraction = of(256, 48), of(1023, 127), of(52, 23)
+number("round", mp.mpf(3) * 2 ** (fraction - 1) + bias + K)
+number("up", mp.mpf(2) ** K)
+number("down", mp.mpf(2) ** -K)
+number("huge", of(mp.mpf(2) ** 1000, mp.mpf(2) ** 120))
+for name, double, single in [
+    ("softsign", 1e300, 1e30), ("gaussian", 28.2, 10.4), ("tanh", 398, 53.5), ("lecun_tanh", 597, 80),
+    ("sigmoid", 797, 107), ("exponential", 797, 118), ("silu", 795, 112), ("gelu_tanh", 22, 11), ("gelu", 39.9, 14.6),
+]:
+    number("last_" + name, mp.mpf(of(double, single)))
 
-# exp: expm1(r) = r + r^2 E(r)
-show("log2(e)", 1 / mp.log(2))
-show("ln 2", mp.log(2), head_bits=40)
-E = lambda r: (mp.expm1(r) - r) / r**2 if abs(r) > 1e-8 else mp.mpf(1) / 2 + r / 6
-show_poly("E(r)", "r", E, lambda r: abs(r) + mp.mpf(1) / 1000, -0.3467, 0.3467, 9)
+# exp: expm1(-r) = r^2 E(r) - r
+E = lambda r: (mp.expm1(-r) + r) / r**2 if abs(r) > 1e-8 else mp.mpf(1) / 2 - r / 6
+polynomial("E", E, lambda r: abs(r) + mp.mpf(1) / 1000, -0.3467, 0.3467, of(9, 5))
+
+table("table_1", mp.mpf(1))
+table("table_2", mp.mpf(2))
+table("table_4_3", mp.mpf(4) / 3)
 
 # softplus: log1p(e) = t + t y L(y), t = e / (1 + e/2), y = t^2
 L = lambda y: (
     (2 * mp.atanh(mp.sqrt(y) / 2) / mp.sqrt(y) - 1) / y if y > 1e-15 else mp.mpf(1) / 12 + y / 80
 )
-show_poly("L(y)", "y", L, lambda y: y + mp.mpf(1) / 1000, 0, mp.mpf(4) / 9, 9)
+polynomial("L", L, lambda y: y + mp.mpf(1) / 1000, 0, mp.mpf(4) / 9, of(9, 3))
 
 # silu: 1 + e^v + v = 0
+print()
 r0 = mp.findroot(lambda v: 1 + mp.exp(v) + v, -1.278)
-show("silu root r", r0)
-show("silu e^r", mp.exp(r0))
+pair("silu_r", r0)
+pair("silu_c", mp.exp(r0))
 
 # gelu_tanh: w(v) = a v + b v^3, 1 + e^w + v w' = 0
 a = 2 * mp.sqrt(2 / mp.pi)
 b = a * mp.mpf("0.044715")
 w = lambda v: a * v + b * v**3
 r0 = mp.findroot(lambda v: 1 + mp.exp(w(v)) + v * (a + 3 * b * v**2), -0.7525)
-show("gelu_tanh root r", r0)
-show("gelu_tanh e^w(r)", mp.exp(w(r0)))
-show("gelu_tanh a", a)
-show("gelu_tanh b", b)
-show("gelu_tanh a + b r^2", a + b * r0**2)
-show("gelu_tanh 2 b r^2", 2 * b * r0**2)
+pair("gelu_tanh_r", r0)
+pair("gelu_tanh_c", mp.exp(w(r0)))
+pair("gelu_tanh_a", a)
+pair("gelu_tanh_b", b)
+pair("gelu_tanh_a_br2", a + b * r0**2)
+number("gelu_tanh_2br2", 2 * b * r0**2)
 
-# gelu: R(z) = Phi(-z) / phi(z), R(z0) = z0; (z + K) R(z) / sqrt(2 pi) = N0 + t P(t), t = (z - z0) / (z + K)
-K = 2
+# gelu: R(z) = Phi(-z) / phi(z), R(z0) = z0; (z + 2) R(z) / sqrt(2 pi) = N0 + t P(t), t = (z - z0) / (z + 2)
 phi = lambda z: mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi)
 R = lambda z: mp.erfc(z / mp.sqrt(2)) / 2 / phi(z)
 z0 = mp.findroot(lambda z: R(z) - z, 0.75)
-N = lambda z: (z + K) * R(z) / mp.sqrt(2 * mp.pi)
-z_of = lambda t: (z0 + K * t) / (1 - t)
+N = lambda z: (z + 2) * R(z) / mp.sqrt(2 * mp.pi)
+z_of = lambda t: (z0 + 2 * t) / (1 - t)
 P = lambda t: (N(z_of(t)) - N(z0)) / t
-t_of = lambda z: (z - z0) / (z + K)
-show("gelu z0", z0)
-show("gelu N0", N(z0))
-show("gelu c", 1 / mp.sqrt(2 * mp.pi))
-show("gelu c z0", z0 / mp.sqrt(2 * mp.pi))
-show_poly(
-    "P(t)",
-    "t",
-    P,
-    lambda t: max(abs(t) / N(z_of(t)), mp.sqrt(2 * mp.pi) / (z_of(t) + K) ** 2),
-    t_of(0),
-    t_of(40),
-    27,
+t_of = lambda z: (z - z0) / (z + 2)
+pair("gelu_z0", z0)
+number("gelu_N0", N(z0))
+number("gelu_c", 1 / mp.sqrt(2 * mp.pi))
+number("gelu_cz0", z0 / mp.sqrt(2 * mp.pi))
+polynomial(
+    "P", P,
+    lambda t: max(abs(t) / N(z_of(t)), mp.sqrt(2 * mp.pi) / (z_of(t) + 2) ** 2),
+    t_of(0), t_of(of(40, mp.mpf("14.7"))), of(27, 11),
 )
 
-show("4/3", mp.mpf(4) / 3)
-show("1.7159", mp.mpf("1.7159"))
-show("1.7159 * 8/3", mp.mpf("1.7159") * 8 / 3)
+print()
+number("lecun", mp.mpf("1.7159"))
+number("lecun_slope", mp.mpf("1.7159") * 8 / 3)
 lam, alp = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.6732632423543772848170429916717")
-show("selu lambda", lam)
-show("selu lambda alpha", lam * alp)
+number("selu_lambda", lam)
+number("selu_alpha", lam * alp)
+
+if BITS == 24:  # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2 formed in double
+    S = lambda y: (mp.sinc(mp.sqrt(y)) - 1) / y if y > 1e-20 else -mp.mpf(1) / 6 + y / 120
+    Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1) / 24 - y / 720
+    end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
+    polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, 2)
+    polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, 2)
+    hi = rounded(mp.pi / 2, 33)  # its product with n <= 2^20 is exact
+    print(f"\nstatic const double F(half_pi)[] = {{{', '.join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))}}};")
+    number("last_sin", mp.mpf(2) ** 17)

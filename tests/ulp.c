@@ -2,7 +2,8 @@
  *
  * ulp POINTS CODE: for that activation, lines "name type level f slope". The formulas are the definitions, at
  * 113 bits; the points are spread over all exponents, the range where the function changes, and the zero of
- * its slope.
+ * its slope. Then lines "name dense level f slope": float against double, at every 251st of all floats. Last, lines
+ * "name place level 0 0", with the numbers of values that change with the length of the row or the place in it.
  */
 #include "vecmath.h"
 
@@ -98,6 +99,72 @@ static double point(int code, int i) {
 MEASURE(f64, double, 53, -1074)
 MEASURE(f32, float, 24, -149)
 
+/* |y - r| in ulps of r as a float; 0 where both are NaN, or y is where r rounds to */
+static double float_ulps(float y, double r) {
+    double size = fabs(r);
+    uint64_t bits;
+    if (y == (float)r || (y != y && r != r)) return 0;
+    memcpy(&bits, &size, sizeof bits);
+    bits = (bits >> 52 < 1023 - 126 ? 1023 - 149 : (bits >> 52) - 23) << 52; /* the unit in the last place */
+    memcpy(&size, &bits, sizeof size);
+    return y - y == 0 && r == r ? fabs(y - r) / size : 1e30;
+}
+
+/* a float is computed at an odd parameter too, which a float does not hold */
+static void dense(int code) {
+    enum { N = 1 << 12, STRIDE = 251 };
+    static float x[N], h[N], s[N];
+    static double f[N], slope[N];
+    double worst[3][2] = {{0}}, alphas[] = {cases[code].alpha, 0.3};
+    for (uint64_t next = 0, pass = 0; pass < 2; next = 0, pass++)
+        while (next < (uint64_t)1 << 32) {
+            int i;
+            for (i = 0; i < N; i++, next += STRIDE) {
+                uint32_t bits = (uint32_t)next; /* the last row goes round */
+                memcpy(x + i, &bits, sizeof bits);
+                f[i] = x[i];
+            }
+            dn_activate_f64(dn_simd_best(), code, alphas[pass], f, slope, N);
+            for (int level = 0; level <= dn_simd_best(); level++) {
+                memcpy(h, x, sizeof h);
+                dn_activate_f32(level, code, alphas[pass], h, s, N);
+                for (i = 0; i < N; i++) {
+                    double e = float_ulps(h[i], f[i]), e_slope = float_ulps(s[i], slope[i]);
+                    if (e > worst[level][0]) worst[level][0] = e;
+                    if (e_slope > worst[level][1]) worst[level][1] = e_slope;
+                }
+            }
+        }
+    for (int level = 0; level <= dn_simd_best(); level++)
+        printf("%s dense %d %.3f %.3f\n", cases[code].name, level, worst[level][0], worst[level][1]);
+}
+
+/* rows of each length, at each level, against the same elements one by one */
+#define PLACE(type, real)                                                                              \
+    static void place_##type(int code, const double *points) {                                         \
+        enum { N = 70 };                                                                               \
+        real h[N + 1], s[N + 1], one_h, one_s;                                                         \
+        for (int level = 0; level <= dn_simd_best(); level++) {                                        \
+            int differ = 0, beyond = 0;                                                                \
+            for (int n = 1; n <= N; n++, points += n) {                                                \
+                for (int i = 0; i < n; i++)                                                            \
+                    h[i] = (real)points[i];                                                            \
+                h[n] = s[n] = 7;                                                                       \
+                dn_activate_##type(level, code, cases[code].alpha, h, s, n);                           \
+                beyond += h[n] != 7 || s[n] != 7;                                                      \
+                for (int i = 0; i < n; i++) {                                                          \
+                    one_h = (real)points[i];                                                           \
+                    dn_activate_##type(level, code, cases[code].alpha, &one_h, &one_s, 1);             \
+                    differ += memcmp(&one_h, h + i, sizeof one_h) || memcmp(&one_s, s + i, sizeof one_s); \
+                }                                                                                      \
+            }                                                                                          \
+            printf("%s place %d %d %d\n", cases[code].name, level, differ, beyond);                    \
+        }                                                                                              \
+    }
+
+PLACE(f64, double)
+PLACE(f32, float)
+
 int main(int argc, char **argv) {
     long n = argc > 1 ? atol(argv[1]) : 1000;
     int code = argc > 2 ? atoi(argv[2]) : 0;
@@ -107,6 +174,11 @@ int main(int argc, char **argv) {
         points[i] = point(code, (int)i);
     measure_f64(code, points, n);
     measure_f32(code, points, n);
+    dense(code);
+    if (n >= 10000) {
+        place_f64(code, points);
+        place_f32(code, points);
+    }
     free(points);
     return 0;
 }
