@@ -117,7 +117,7 @@ def jvp(source, v, out=None, threads=None, progress=None):
     out = source.result(out, shape, "J v", v, instead="pass fewer columns or samples at a time")
     v = source.kept.spread(v)
     columns = len(v) if several else 1
-    rows, v = out.reshape(source.N, source.m, columns), v.reshape(columns, -1)
+    rows, v = out.reshape(source.N, source.m, columns), v.reshape(columns, v.shape[-1])
     if source.X is None or not several:
         source.run(threads, progress, ("Jv",), v=v, Jv=rows)
     else:
@@ -344,7 +344,7 @@ def _full_by_rows(source, K, form, Sigma, threads):
         J = np.empty((part.stop - start, m, P), source.dtype)
         (_, factors) = next(iter(source.pieces()))
         source.engine.run(len(J), source.kept.columns, **cut(factors, part), J=J, stream=False)
-        J = J.reshape(-1, P)
+        J = J.reshape(len(J) * m, P)
         if form == "diagonal":
             with np.errstate(under="ignore"):
                 JS = J * Sigma

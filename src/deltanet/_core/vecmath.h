@@ -103,8 +103,8 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 #define DN_CODE(name, type) DN_##name,
 enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
 
-#define DN_NAME_OF(name) #name " "
-#define DN_NAMES DN_ACTIVATIONS(DN_NAME_OF) /* in the order of the codes, each with a space behind */
+#define DN_NAME_OF(name, type) #name " "
+#define DN_NAMES DN_ACTIVATIONS(DN_NAME_OF, ) /* in the order of the codes, each with a space behind */
 
 #define DN_ELEMENT(name, type)                                                                                        \
     dn_pair_##type y = dn_##name##_##type(fused, h[k], a);                                                            \
