@@ -74,7 +74,7 @@ cdef inline void syrk(floating* C, Py_ssize_t ldc, const floating* J, Py_ssize_t
 
 
 cdef enum:
-    LOWER_ROWS = 48  # rows of a symmetric product that are made at once, the columns to their diagonal
+    LOWER_ROWS = 12  # rows of a symmetric product that are made at once, the columns to their diagonal
 
 
 cdef inline void lower_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
