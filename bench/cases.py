@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+import bench._old  # noqa: F401
 import deltanet as dn
 
 SIZES = {
