@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 
-import bench._old  # noqa: F401
 import deltanet as dn
 
 SIZES = {

@@ -46,9 +46,9 @@ def dense(report, seconds, baseline=None):
             calls[peer.name] = peer.jacobian()
             case.check(peer.dense(calls[peer.name]()))
         if jax:
-            check = lambda D, case=case: case.check(np.asarray(D))  # noqa: E731
-            formula = structured_dense.jacobian_dense
-            calls["structured JAX"] = Jax(case.net, case.X).fastest(formula, check=check)
+            peer = Jax(case.net, case.X)
+            check = lambda D, case=case, peer=peer: case.check(peer.dense(D))  # noqa: E731
+            calls["structured JAX"] = peer.fastest(structured_dense.jacobian_dense, check=check)
         older = Baseline(baseline, "dense", name) if baseline else None
         if older:
             calls |= {f"baseline {n}": older.call(n) for n in AGAINST_BASELINE}

@@ -8,6 +8,7 @@ import deltanet as dn
 from bench import floor, peers, structured_dense
 from bench.dense import over
 from bench.peers import Jax, jax
+from bench.structured import VARIANTS
 from bench.timing import rotate
 
 try:
@@ -95,7 +96,7 @@ def fit(report, seconds):
             "deltanet": Steps(net, X, Y, 4 if large else 60),
         }
         if jax:
-            for variant in structured_dense.VARIANTS:
+            for variant in VARIANTS:
                 calls[f"JAX {variant + 1}"] = JaxSteps(net, X, Y, variant)
         if levenberg is not None and peers.torch is not None:
             calls["torch-levenberg-marquardt"] = TorchSteps(net, X, Y)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import structured
 from bench.structured import LAYOUTS, VARIANTS, jax
-from bench.timing import batch
+from bench.timing import batch, once
 
 if jax:
     import jax.numpy as jnp
@@ -22,6 +22,12 @@ except ImportError:
 
 def pairs(net):
     return list(zip(net.weights, net.biases, strict=True))
+
+
+def quick(call):
+    """Seconds of a call, roughly; of one only where it is slow."""
+    seconds = once(call)
+    return seconds if seconds > 0.02 else batch(call, 0.05)
 
 
 class Jax:
@@ -63,7 +69,7 @@ class Jax:
             result = call()
             if check is not None:
                 check(result)
-        times = {way: min(batch(call, 0.05) for _ in range(2)) for way, call in calls.items()}
+        times = {way: min(quick(call), quick(call)) for way, call in calls.items()}
         way = min(times, key=times.get)
         calls[way].way = way
         return calls[way]

@@ -7,27 +7,26 @@ if jax:
     from jax.scipy.linalg import cho_factor, cho_solve
 
 
-def dense_of(theta, h, layout):
-    """delta_k (x) h_{k-1}, delta_k of each layer      (N, m, P)"""
+def blocks_of_rows(theta, h, layout):
+    """delta_k (x) h_{k-1}, delta_k of each layer      (N, m, n_k, n_{k-1}), (N, m, n_k)"""
     N, m = len(h[0]), len(theta[-1][0])
     delta = chain(theta, h, layout)
     if LAYOUTS[layout] == "os":
         delta = [d.transpose(1, 0, 2) for d in delta]
     delta.append(jnp.broadcast_to(jnp.eye(m, dtype=h[0].dtype), (N, m, m)))
-    blocks = []
-    for d, x in zip(delta, h, strict=True):
-        blocks += [(d[..., None] * x[:, None, None, :]).reshape(N, m, -1), d]
-    return jnp.concatenate(blocks, -1)
+    pairs = zip(delta, h, strict=True)
+    return [(d[..., None] * x[:, None, None, :], d) for d, x in pairs]
+
+
+def dense_of(theta, h, layout):
+    """The blocks side by side      (N, m, P)"""
+    blocks = jax.tree.leaves(blocks_of_rows(theta, h, layout))
+    return jnp.concatenate([D.reshape(*D.shape[:2], -1) for D in blocks], -1)
 
 
 def jacobian_dense(theta, X, layout, variant):
-    """Dense rows of the structured formula, or of vmap(jacrev)      (N, m, P)"""
-    if not variant:
-        return dense_of(theta, forward(theta, X), layout)
-    if layout != "flat":
-        return None
-    J = jax.vmap(lambda t, x: jax.jacrev(lambda t: output(t, x[None])[0])(t), (None, 0))(theta, X)
-    return jnp.concatenate([D.reshape(*D.shape[:2], -1) for pair in J for D in pair], -1)
+    """Dense rows, as one array or as a tree of blocks like that of jax.jacrev"""
+    return (blocks_of_rows if variant else dense_of)(theta, forward(theta, X), layout)
 
 
 def squared(J, variant):
@@ -36,13 +35,17 @@ def squared(J, variant):
 
 
 def ggn(theta, X, layout, variant):
-    """J^T J      (P, P)"""
+    """J^T J      (P, P); the products take all the time, the layout of the chain none"""
+    if layout != "flat":
+        return None
     J = dense_of(theta, forward(theta, X), layout)
     return squared(J.reshape(-1, J.shape[-1]), variant)
 
 
 def normal_equations(theta, X, layout, variant, R):
     """J^T J and J^T r"""
+    if layout != "flat":
+        return None
     J = dense_of(theta, forward(theta, X), layout)
     J = J.reshape(-1, J.shape[-1])
     return squared(J, variant), J.T @ R.ravel()
