@@ -378,4 +378,3 @@ def _full_kronecker(source, Sigma, threads):
     side = math.prod(source.lead) * source.m
     core.mirror(K.reshape(side, side))
     return K
-

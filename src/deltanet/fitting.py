@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deltanet import _validate, normal, threads
+from deltanet import _parallel, _validate, normal
 from deltanet._progress import reporting
 from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
@@ -185,7 +185,7 @@ def fit(
     work = net.astype("float64")
     held = held and normal.Problem(work, *held, 0.0)
     with (
-        threads.for_products(Y.size * net.num_params * min(Y.size, net.num_params)),
+        _parallel.held_blas(),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         reporting(progress, limits.max_iter, "steps") as report,
     ):

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from deltanet import _columns, _memory, _validate, _verbs
+from deltanet import _columns, _memory, _verbs
 from deltanet._core import engine as core
 from deltanet.params import split
 
@@ -625,7 +623,9 @@ class Jacobian:
         """
         from deltanet import solve
 
-        return solve.solve(self, _verbs.outputs_like(self._source(), r, "r")[0][0], damping, damping_matrix)
+        return solve.solve(
+            self, _verbs.outputs_like(self._source(), r, "r")[0][0], damping, damping_matrix
+        )
 
     # Inside the package
 

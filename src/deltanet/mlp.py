@@ -85,7 +85,16 @@ class MLP:
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
         self._kept = _columns.everything(sizes)
         layers = [
-            (False, _validate.CODES[name], parameter or 0, 0, n_in, n_out, start, start + n_in * n_out)
+            (
+                False,
+                _validate.CODES[name],
+                parameter or 0,
+                0,
+                n_in,
+                n_out,
+                start,
+                start + n_in * n_out,
+            )
             for (name, parameter), start, n_in, n_out in zip(
                 pairs, offsets, sizes, sizes[1:], strict=False
             )

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from deltanet import _memory, _validate
+from deltanet import _memory
 from deltanet._limits import ROW_BYTES as ROWS
 
 INSTEAD = "fit a smaller net, or use residuals(jac='operator') with lsmr"

@@ -21,6 +21,7 @@ from deltanet._core import buffers
 
 from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
+from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, GRAM_ROWS, INPUT_JACOBIAN, KFAC, LANES_KEPT,
@@ -429,6 +430,8 @@ cdef inline Py_ssize_t take_unit(Tiles tiles, int rank) noexcept nogil:
 
 cdef void ggn_work(void* argument, int rank, int size) noexcept nogil:
     cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
+    if rank > 0:
+        limit_thread()
     while unit >= 0:
         if (<Tiles> argument).engine.is_double:
             ggn_tile(<double*> (<Tiles> argument).C, <const double*> (<Tiles> argument).HJ,
@@ -441,6 +444,8 @@ cdef void ggn_work(void* argument, int rank, int size) noexcept nogil:
 
 cdef void product_work(void* argument, int rank, int size) noexcept nogil:
     cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
+    if rank > 0:
+        limit_thread()
     while unit >= 0:
         if (<Tiles> argument).engine.is_double:
             columns_of_product(<Tiles> argument, unit * PRODUCT_COLUMNS, <double> 0)
@@ -668,6 +673,8 @@ cdef void work_through(void* argument, int rank, int size) noexcept nogil:
     cdef Team alone = Team(0, 1, NULL)
     cdef Team team = Team(rank, size, &(<Call> argument).barrier)
     cdef Py_ssize_t unit, block, stop, units = job.lanes if job.lanes > 0 else job.blocks
+    if rank > 0 and not job.context.tiles:
+        limit_thread()
     if job.shared:
         for block in range(job.blocks):
             run(<Call> argument, block, 0, 0, &team)
