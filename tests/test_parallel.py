@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 from deltanet import _parallel
 from deltanet._parallel import held_blas
-from deltanet.core import hold
+from deltanet._core import hold
 
 
 def numbers():
@@ -40,7 +40,7 @@ START = """
 import ctypes, os, signal, sys, threading, time, _thread
 from deltanet import _parallel
 from deltanet._parallel import held_blas
-from deltanet.core import hold
+from deltanet._core import hold
 def numbers():
     from threadpoolctl import threadpool_info
     blas = [library for library in threadpool_info() if library["user_api"] == "blas"]

@@ -355,7 +355,7 @@ def _full_by_rows(source, K, form, Sigma, threads):
 
 
 def _full_kronecker(source, Sigma, threads):
-    """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix of transformed factors on its left side."""
+    """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
     left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
     for (k, *_), (A, B) in zip(source.kept.layers, Sigma, strict=True):

@@ -562,7 +562,7 @@ class MLP:
     def vjp(self, X, u, wrt=None, out=None, threads=None, progress=None):
         """J^T u: the gradient of ``sum u_so y_so``, by plain back-propagation.
 
-        ``delta_u^(L) = u diag(f'(v^(L))),    dW^(k) = sum_s delta_u^(k)T h^(k-1),    db^(k) = sum_s delta_u^(k)``
+        ``dW^(k) = sum_s d^(k)T h^(k-1),    db^(k) = sum_s d^(k)`` with the rows d = u^T delta, one a sample.
 
         Parameters
         ----------
