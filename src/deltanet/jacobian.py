@@ -671,8 +671,8 @@ class Jacobian:
             self._kept,
         ):
             raise ValueError(
-                f"other must be a Jacobian of sizes {self._sizes}, dtype {self.dtype} and the same "
-                f"columns; got {other!r}"
+                f"other must be a Jacobian of sizes {self._sizes}, the same columns and dtype "
+                f"{self.dtype}; got {other!r}"
             )
         return other._source()
 
