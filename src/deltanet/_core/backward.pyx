@@ -11,7 +11,7 @@ from deltanet._core.activation cimport is_log_softmax
 from deltanet._core.loops cimport combine, multiply, seed
 from deltanet._core.net cimport ELEMENTWISE, Context, Layer, Net, Team, share
 from deltanet._core.pool cimport meet
-from deltanet._core.product cimport product
+from deltanet._core.product cimport products
 
 
 cdef void begin(floating* delta, const floating* u, floating** fprime, const floating* affine, const Net* net,
@@ -62,11 +62,9 @@ cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, 
     elif B == 1:
         combine(context.simd, below, delta, theta + layer.offset, r, n, layer.n_out)
     else:
-        for o in range(r):
-            # W^T delta_o: W is read along its columns
-            product(below + (o * n + start) * B, B, theta + layer.offset + start, 1, n,
-                    delta + o * layer.n_out * B, B, stop - start, B, layer.n_out, <const floating*> NULL, False,
-                    context)
+        # W^T delta_o for each row o: W is read along its columns
+        products(below + start * B, B, n * B, theta + layer.offset + start, 1, n, delta, B, layer.n_out * B, r,
+                 stop - start, B, layer.n_out, <const floating*> NULL, False, context)
 
 
 cdef inline void identity(floating* delta, const floating* fprime, Py_ssize_t m, Py_ssize_t start, Py_ssize_t stop,

@@ -24,8 +24,8 @@ from deltanet._core.block cimport run_block
 from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, GRAM_ROWS, INPUT_JACOBIAN, KFAC, LANES_KEPT,
-    LANE_BYTES, OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut, diagonal_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, GGN_LANE_BYTES, GRAM_ROWS, INPUT_JACOBIAN, KFAC, LANES_KEPT,
+    OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut, diagonal_length,
     ggn_length, kept_length, lay_out, point_kept, vjp_length,
 )
 from deltanet._core.pool cimport dn_barrier, meet
@@ -289,7 +289,7 @@ cdef class Engine:
     def keeps_ggn(self, Columns columns=None):
         """Whether a Gauss-Newton matrix of these columns is small enough for `run(ggn=)`."""
         cdef Py_ssize_t P = (columns or self.everything).P
-        return P * P * self.itemsize <= LANE_BYTES
+        return P * P * self.itemsize <= GGN_LANE_BYTES
 
     def add_ggn(self, C, J, HJ=None, threads=None):
         """C (P, P) += (H J)^T J in its lower half, from dense rows (rows, P)."""
@@ -792,9 +792,9 @@ cdef void add_lanes(Job* job, floating zero) noexcept nogil:
 def mirror(C, double scale=1):
     """Complete a symmetric matrix from its lower half, times `scale`, in place."""
     if C.dtype == np.float64:
-        mirror_half(<double*> data(C), <Py_ssize_t> C.shape[0], <double> scale)
+        mirror_half(<double*> data(C), <Py_ssize_t> C.shape[0], <double> scale, &CONTEXT)
     else:
-        mirror_half(<float*> data(C), <Py_ssize_t> C.shape[0], <float> scale)
+        mirror_half(<float*> data(C), <Py_ssize_t> C.shape[0], <float> scale, &CONTEXT)
 
 
 cdef inline void* data(array) noexcept:

@@ -17,6 +17,8 @@ cdef extern from "loops.h" nogil:
     void dn_seed_f32(int simd, float* C, const float* w, const float* slope, const float* fprime, Py_ssize_t n, Py_ssize_t B) noexcept
     void dn_fold_rows_f64(int simd, double* C, const double* a, const double* A, Py_ssize_t n, Py_ssize_t B) noexcept
     void dn_fold_rows_f32(int simd, float* C, const float* a, const float* A, Py_ssize_t n, Py_ssize_t B) noexcept
+    void dn_row_sums_f64(int simd, double* c, const double* A, Py_ssize_t n, Py_ssize_t N, Py_ssize_t B) noexcept
+    void dn_row_sums_f32(int simd, float* c, const float* A, Py_ssize_t n, Py_ssize_t N, Py_ssize_t B) noexcept
     void dn_sum_rows_f64(int simd, double* c, const double* A, const double* D, Py_ssize_t n, Py_ssize_t B) noexcept
     void dn_sum_rows_f32(int simd, float* c, const float* A, const float* D, Py_ssize_t n, Py_ssize_t B) noexcept
     void dn_transpose_f64(int simd, double* out, Py_ssize_t ldo, const double* in_, Py_ssize_t ldi, Py_ssize_t m, Py_ssize_t n) noexcept
@@ -70,6 +72,13 @@ cdef inline void fold_rows(int simd, floating* C, const floating* a, const float
         dn_fold_rows_f64(simd, C, a, A, n, B)
     else:
         dn_fold_rows_f32(simd, C, a, A, n, B)
+
+
+cdef inline void row_sums(int simd, floating* c, const floating* A, Py_ssize_t n, Py_ssize_t N, Py_ssize_t B) noexcept nogil:
+    if floating is double:
+        dn_row_sums_f64(simd, c, A, n, N, B)
+    else:
+        dn_row_sums_f32(simd, c, A, n, N, B)
 
 
 cdef inline void sum_rows(int simd, floating* c, const floating* A, const floating* D, Py_ssize_t n, Py_ssize_t B) noexcept nogil:

@@ -70,6 +70,24 @@ DN_TARGET static void DN_NAME(fold_rows)(DN_REAL *DN_RESTRICT C, const DN_REAL *
             C[s] += a[s] * A[s];
 }
 
+DN_TARGET static void DN_NAME(row_sums)(DN_REAL *c, const DN_REAL *DN_RESTRICT A, ptrdiff_t n, ptrdiff_t N,
+                                        ptrdiff_t B) {
+    enum { PARTS = 64 / sizeof(DN_REAL) };
+    for (ptrdiff_t j = 0; j < n; j++, A += B) {
+        DN_REAL part[PARTS] = {0}, sum = 0;
+        ptrdiff_t s = 0;
+        for (; s + PARTS <= N; s += PARTS)
+            for (int p = 0; p < PARTS; p++)
+                part[p] += A[s + p];
+        for (; s < N; s++)
+            sum += A[s];
+        for (int half = PARTS / 2; half > 0; half /= 2)
+            for (int p = 0; p < half; p++)
+                part[p] += part[p + half];
+        c[j] += sum + part[0];
+    }
+}
+
 /* Some lanes at a time, whose sums stay in registers. */
 DN_TARGET static void DN_NAME(sum_rows)(DN_REAL *DN_RESTRICT c, const DN_REAL *A, const DN_REAL *D,
                                         ptrdiff_t n, ptrdiff_t B) {

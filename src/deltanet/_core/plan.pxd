@@ -31,8 +31,10 @@ cdef enum:
     SERIAL_WORK = 32 * 1024        # multiplications and stores that are not worth giving Python's lock back for
     GRAM_ROWS = 192                # rows of J on a side of a Gram tile
     FINEST = 8                     # blocks that a call of some size is cut into, for threads to share
-    LANES = 16                     # partial sums of a call
-    LANE_BYTES = 512 * 1024        # of each; where it is not enough, threads share each block and own rows of the sum
+    LANES = 16                     # partial sums of a call, at most
+    LANES_BYTES = 8 * 1024 * 1024  # of all of them
+    FEWEST_LANES = 4               # where fewer fit, threads share each block and own rows of the one sum
+    GGN_LANE_BYTES = 512 * 1024    # of a Gauss-Newton matrix that is summed in lanes
     PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread
 
 cdef struct Job:
@@ -201,7 +203,7 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
 
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
     """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
-    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most
+    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
     cdef bint below = job.lowest <= job.net.L
     cdef Space space
@@ -209,18 +211,26 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
     job.length = vjp_length(job) + diagonal_length(job) + job.kfac_length + ggn_length(job)
+    fitting = LANES_BYTES // max(1, job.length * itemsize)
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
     if not job.wanted & LANES_KEPT:  # which is told its blocks
-        job.B = 1 if job.N == 1 else min(most, max(least, ((job.N + FINEST - 1) // FINEST + lanes - 1) // lanes * lanes))
+        job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + FINEST - 1) // FINEST)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
-        job.blocks < SHARED_BLOCKS or (sums and job.length * itemsize > LANE_BYTES))
+        job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))
     if job.shared and not job.wanted & LANES_KEPT:
         most = max(least, SHARED_BYTES // sample // lanes * lanes)
-        job.B = min(min(<Py_ssize_t> BLOCK_SAMPLES, most), (job.N + lanes - 1) // lanes * lanes)
+        job.B = odd_lines(min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
         job.blocks = (job.N + job.B - 1) // job.B
-    job.lanes = (1 if job.shared or job.length * itemsize > LANE_BYTES else min(<Py_ssize_t> LANES, job.blocks)) if sums else 0
+    job.lanes = 0 if not sums else 1 if job.shared else min(max(<Py_ssize_t> 1, min(<Py_ssize_t> LANES, fitting)), job.blocks)
+
+
+cdef inline Py_ssize_t odd_lines(Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
+    """An odd number of cache lines of lanes, about: rows that are a power of two apart share few sets of the cache."""
+    cdef Py_ssize_t line = 64 // itemsize
+    return ((lanes + line - 1) // line // 2 * 2 + 1) * line
+
 
 
 cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:

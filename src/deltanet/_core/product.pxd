@@ -13,12 +13,12 @@ include "blas_int.pxi"
 
 cdef extern from "tile.h" nogil:
     int dn_has_tiles(int simd) noexcept
-    void dn_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ai, Py_ssize_t ak, const double* B,
-                        Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start,
-                        int add) noexcept
-    void dn_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ai, Py_ssize_t ak, const float* B,
-                        Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start,
-                        int add) noexcept
+    void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai, Py_ssize_t ak,
+                        const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
+                        Py_ssize_t K, const double* start, int add) noexcept
+    void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai, Py_ssize_t ak,
+                        const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
+                        Py_ssize_t K, const float* start, int add) noexcept
 
 
 cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
@@ -28,20 +28,29 @@ cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssiz
 
     One of A's strides is 1. Rows of B are readable to the end of their last vector.
     """
-    cdef Py_ssize_t i, j
+    products(C, ldc, 0, A, ai, ak, B, ldb, 0, 1, M, N, K, start, add, context)
+
+
+cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
+                          const floating* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M,
+                          Py_ssize_t N, Py_ssize_t K, const floating* start, bint add,
+                          const Context* context) noexcept nogil:
+    """The same A for several B and C, which lie `bset` and `cset` apart."""
+    cdef Py_ssize_t i, j, o
     cdef floating first
     if context.tiles:
         if floating is double:
-            dn_product_f64(C, ldc, A, ai, ak, B, ldb, M, N, K, start, add)
+            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         else:
-            dn_product_f32(C, ldc, A, ai, ak, B, ldb, M, N, K, start, add)
+            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         return
-    if not add:
-        for i in range(M):
-            first = start[i] if start != NULL else 0
-            for j in range(N):
-                C[i * ldc + j] = first
-    gemm(C, ldc, A, ai, ak, B, ldb, M, N, K)
+    for o in range(sets):
+        if not add:
+            for i in range(M):
+                first = start[i] if start != NULL else 0
+                for j in range(N):
+                    C[o * cset + i * ldc + j] = first
+        gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
 
 
 cdef inline void gemm(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,

@@ -5,6 +5,8 @@
 
 from cython cimport floating
 
+from deltanet._core.loops cimport transpose
+from deltanet._core.net cimport Context
 from deltanet._core.product cimport lower_product
 from deltanet._core.rows cimport Layout
 
@@ -22,12 +24,17 @@ cdef inline void kfac(floating* A, floating* B, const floating* rows, Py_ssize_t
         A[n * pitch + n] += at.N
 
 
-cdef inline void mirror(floating* C, Py_ssize_t n, floating scale) noexcept nogil:
+cdef inline void mirror(floating* C, Py_ssize_t n, floating scale, const Context* context) noexcept nogil:
     """The upper half from the lower one, and both times `scale`    (n, n)"""
-    cdef Py_ssize_t i, j, first = 0
+    cdef Py_ssize_t i, j, first = 0, side
     while first < n:  # columns that fit the nearest cache
-        for i in range(first, n):
-            for j in range(first, min(i + 1, first + 32)):
-                C[i * n + j] *= scale
+        side = min(<Py_ssize_t> 32, n - first)
+        if scale != 1:
+            for i in range(first, n):
+                for j in range(first, min(i + 1, first + side)):
+                    C[i * n + j] *= scale
+        for i in range(first, first + side):
+            for j in range(first, i):
                 C[j * n + i] = C[i * n + j]
-        first += 32
+        transpose(context.simd, C + first * n + first + side, n, C + (first + side) * n + first, n, n - first - side, side)
+        first += side

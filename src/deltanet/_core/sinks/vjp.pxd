@@ -4,6 +4,7 @@
 
 from cython cimport floating
 
+from deltanet._core.loops cimport row_sums
 from deltanet._core.net cimport share
 from deltanet._core.product cimport product
 from deltanet._core.rows cimport Layout
@@ -12,12 +13,10 @@ from deltanet._core.rows cimport Layout
 cdef inline void outer_sums(floating* sums, const floating* d, const floating* rows, Py_ssize_t stride,
                             const Layout* at) noexcept nogil:
     """The columns of one layer, added: dW (n_out, n_in), db (n_out,) from d (n_out, B), rows (N, n_in)"""
-    cdef Py_ssize_t j, s, start, stop, B = at.B
+    cdef Py_ssize_t start, stop, B = at.B
     share(&start, &stop, at.n_out, at.team)
     if at.column >= 0:
         product(sums + at.column + start * at.n_in, at.n_in, d + start * B, B, 1, rows, stride, stop - start, at.n_in,
                 at.N, <const floating*> NULL, True, at.context)
     if at.bias_column >= 0:
-        for j in range(start, stop):
-            for s in range(at.N):
-                sums[at.bias_column + j] += d[j * B + s]
+        row_sums(at.context.simd, sums + at.bias_column + start, d + start * B, stop - start, at.N, B)
