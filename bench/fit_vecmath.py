@@ -45,6 +45,7 @@ def remez(f, weight, a, b, degree, grid=1200, rounds=12):
         refs = peaks
     return c, max(abs(e) for e in err)
 
+
 def rounded(x, bits=BITS):
     if x == 0:
         return mp.mpf(0)
@@ -88,19 +89,25 @@ def polynomial(name, f, weight, a, b, degree):
 def table(name, k):
     """exp(-k z) = 2^n (C - r) / (C + r), z = -n ln(2) / k + r, C = r coth(k r / 2) = c0 + c1 r^2 + ..., c0 = 2 / k."""
     coth = lambda y: (
-        (mp.sqrt(y) * mp.coth(k * mp.sqrt(y) / 2) - 2 / k) / y if y > 1e-20 else k / 6 - k**3 * y / 360
+        (mp.sqrt(y) * mp.coth(k * mp.sqrt(y) / 2) - 2 / k) / y
+        if y > 1e-20
+        else k / 6 - k**3 * y / 360
     )
     end = (mp.mpf("0.3467") / k) ** 2
     c, bound = remez(coth, lambda y: y * k / 2 + mp.mpf(1) / 10000, mp.mpf(0), end, of(4, 1))
     hi = rounded(mp.log(2) / k, of(40, 16))  # its product with n is exact
     values = [-k / mp.log(2), hi, mp.log(2) / k - hi, 2 / k, *c]
-    print(f"\n/* k = {mp.nstr(k, 5)}: -k / ln 2; ln(2) / k; c0, c1, ..., {bound_of(bound, 0, end)} */")
+    print(
+        f"\n/* k = {mp.nstr(k, 5)}: -k / ln 2; ln(2) / k; c0, c1, ..., {bound_of(bound, 0, end)} */"
+    )
     lines = [", ".join(map(c_hex, values[i : i + 4])) for i in range(0, len(values), 4)]
     print(f"static const real F({name})[] = {{")
     print(*(f"    {line}," for line in lines), "};", sep="\n")
 
 
-print(f"/* The constants of vecmath_body.h for {of('double', 'float')}, written by bench/fit_vecmath.py. */\n")
+print(
+    f"/* The constants of vecmath_body.h for {of('double', 'float')}, written by bench/fit_vecmath.py. */\n"
+)
 
 # 2^n scaled by 2^K: see dn_reduced. The clamps are where f' is zero after rounding, and n + K is still an exponent.
 K, bias, fraction = of(256, 48), of(1023, 127), of(52, 23)
@@ -109,8 +116,15 @@ number("up", mp.mpf(2) ** K)
 number("down", mp.mpf(2) ** -K)
 number("huge", of(mp.mpf(2) ** 1000, mp.mpf(2) ** 120))
 for name, double, single in [
-    ("softsign", 1e300, 1e30), ("gaussian", 28.2, 10.4), ("tanh", 398, 53.5), ("lecun_tanh", 597, 80),
-    ("sigmoid", 797, 107), ("exponential", 797, 118), ("silu", 795, 112), ("gelu_tanh", 22, 11), ("gelu", 39.9, 14.6),
+    ("softsign", 1e300, 1e30),
+    ("gaussian", 28.2, 10.4),
+    ("tanh", 398, 53.5),
+    ("lecun_tanh", 597, 80),
+    ("sigmoid", 797, 107),
+    ("exponential", 797, 118),
+    ("silu", 795, 112),
+    ("gelu_tanh", 22, 11),
+    ("gelu", 39.9, 14.6),
 ]:
     number("last_" + name, mp.mpf(of(double, single)))
 
@@ -159,9 +173,12 @@ number("gelu_N0", N(z0))
 number("gelu_c", 1 / mp.sqrt(2 * mp.pi))
 number("gelu_cz0", z0 / mp.sqrt(2 * mp.pi))
 polynomial(
-    "P", P,
+    "P",
+    P,
     lambda t: max(abs(t) / N(z_of(t)), mp.sqrt(2 * mp.pi) / (z_of(t) + 2) ** 2),
-    t_of(0), t_of(of(40, mp.mpf("14.7"))), of(27, 11),
+    t_of(0),
+    t_of(of(40, mp.mpf("14.7"))),
+    of(27, 11),
 )
 
 print()
@@ -171,12 +188,16 @@ lam, alp = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.67326324235437
 number("selu_lambda", lam)
 number("selu_alpha", lam * alp)
 
-if BITS == 24:  # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2 formed in double
+if (
+    BITS == 24
+):  # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2 formed in double
     S = lambda y: (mp.sinc(mp.sqrt(y)) - 1) / y if y > 1e-20 else -mp.mpf(1) / 6 + y / 120
     Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1) / 24 - y / 720
     end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
     polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, 2)
     polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, 2)
     hi = rounded(mp.pi / 2, 33)  # its product with n <= 2^20 is exact
-    print(f"\nstatic const double F(half_pi)[] = {{{', '.join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))}}};")
+    print(
+        f"\nstatic const double F(half_pi)[] = {{{', '.join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))}}};"
+    )
     number("last_sin", mp.mpf(2) ** 17)

@@ -41,16 +41,35 @@ class Jacobian:
 
     __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
 
-    def __init__(self, engine, sizes, kept, outputs, inputs, deltas, first_weight):
-        vars(self).update(
-            _engine=engine,
-            _sizes=sizes,
-            _kept=kept,
-            _first_weight=first_weight,
-            outputs=outputs,
-            inputs=tuple(inputs),
-            deltas=tuple(deltas),
-        )
+    def __init__(self, engine, sizes, kept, factors, buffer):
+        own = self.__dict__
+        own["_engine"], own["_sizes"], own["_kept"] = engine, sizes, kept
+        own["_place"] = factors, buffer
+
+    @property
+    def outputs(self):
+        return self._arrays[0]
+
+    @property
+    def inputs(self):
+        return self._arrays[1]
+
+    @property
+    def deltas(self):
+        return self._arrays[2]
+
+    @property
+    def _first_weight(self):
+        return self._arrays[3]
+
+    @property
+    def _arrays(self):
+        """(outputs, inputs, deltas, W^(1)): made when they are first asked for."""
+        own = self.__dict__
+        if "_made" not in own:
+            factors, buffer = own["_place"]
+            own["_made"] = factors.split(buffer)
+        return own["_made"]
 
     def __setattr__(self, name, value):
         # the core takes the arrays for what `MLP.jacobian` made them
@@ -632,7 +651,9 @@ class Jacobian:
     def _with(self, kept, inputs, deltas):
         """The same samples with other columns."""
         weight = self._first_weight if kept.holds(0) else None
-        return Jacobian(self._engine, self._sizes, kept, self.outputs, inputs, deltas, weight)
+        other = Jacobian(self._engine, self._sizes, kept, None, None)
+        other.__dict__["_made"] = self.outputs, tuple(inputs), tuple(deltas), weight
+        return other
 
     def _factors(self):
         """The arrays of the factors that are kept."""
@@ -678,27 +699,29 @@ class Jacobian:
 
 
 class Factors:
-    """Where the factors of some samples lie in one buffer.
+    """Where the factors of some samples lie in one buffer: y, then h^(k-1), delta^(k) and W^(1) of what is kept.
 
-    One buffer where many arrays could be: the cache of memory gives it back without a page fault.
+    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is there
+    for dy/dx, so that later changes of the parameters do not change it.
     """
 
     def __init__(self, sizes, lead, kept):
-        m = sizes[-1]
-        self.shapes = [(*lead, m)]
+        m, self.L = sizes[-1], len(sizes) - 1
         self.layers = [k for k, *_ in kept.layers]
-        self.L = len(sizes) - 1
+        self.shapes = [(*lead, m)]
         self.shapes += [(*lead, sizes[k]) for k in self.layers]
         self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
+        self.shapes += [(sizes[1], sizes[0])] if kept.holds(0) else []
         self.size = sum(math.prod(shape) for shape in self.shapes)
 
     def split(self, buffer):
-        """(outputs, inputs, deltas): arrays in the buffer, None for layers that are not kept."""
+        """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
         outputs, *rest = split(buffer, self.shapes)
-        inputs, deltas = [None] * self.L, [None] * self.L
-        for k, h, delta in zip(self.layers, rest, rest[len(self.layers) :], strict=False):
+        inputs, deltas, count = [None] * self.L, [None] * self.L, len(self.layers)
+        for k, h, delta in zip(self.layers, rest, rest[count:], strict=False):
             inputs[k], deltas[k] = h, delta
-        return outputs, inputs, deltas
+        weight = rest[-1] if len(rest) > 2 * count else None
+        return outputs, tuple(inputs), tuple(deltas), weight
 
 
 class Transposed:

@@ -84,6 +84,7 @@ class MLP:
         unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
         self._kept = _columns.everything(sizes)
+        self._single = Factors(sizes, (), self._kept)
         layers = [
             (
                 False,
@@ -370,6 +371,10 @@ class MLP:
         >>> J.shape, J.outputs.shape, J.deltas[0].shape, J.inputs[0].shape
         ((1, 2, 50), (1, 2), (1, 2, 8), (1, 3))
         """
+        if threads is None and wrt is None:
+            buffer = self._engine.factors(X)
+            if buffer is not None:
+                return Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
         return self._factors(X, wrt, threads)
 
     def _factors(self, X, wrt, threads, Jx=None):
@@ -378,19 +383,20 @@ class MLP:
         kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
-        outputs, inputs, deltas = factors.split(buffer)
+        J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
+        if kept.holds(0):
+            J._first_weight[...] = self._weights[0]
         self._engine.run(
             lead[0] if lead else 1,
             kept.columns,
             X=X,
-            y=outputs,
+            y=J.outputs,
             Jx=Jx,
-            kept_inputs=inputs,
-            kept_deltas=deltas,
+            kept_inputs=J.inputs,
+            kept_deltas=J.deltas,
             threads=_validate.count(threads),
         )
-        weight = self._weights[0].copy() if kept.holds(0) else None
-        return Jacobian(self._engine, self._sizes, kept, outputs, inputs, deltas, weight)
+        return J
 
     def linearize(self, X, threads=None):
         """y, dy/dx and dy/dtheta in its factors, from one pass.
@@ -465,8 +471,10 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
-        if threads is None and wrt is None and self._engine.single(X, out):
-            return out
+        if threads is None and wrt is None:
+            J = self._engine.single(X, out)
+            if J is not None:
+                return J
         given, stream = X, FRESH if out is None else None
         X, lead = self._samples(X)
         kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
@@ -511,6 +519,10 @@ class MLP:
         >>> net.input_jacobian([1.0, 1.0])
         array([[2., 3.]])
         """
+        if threads is None:
+            Jx = self._engine.single(X, out, True)
+            if Jx is not None:
+                return Jx
         given = X
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])

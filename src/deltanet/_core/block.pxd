@@ -207,9 +207,12 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef floating* J = <floating*> at.J
     cdef floating* C = <floating*> at.C
     if wanted & (DENSE_ROWS | GGN) or (wanted & COVARIANCE and job.form == FULL):
-        for k in range(job.lowest, net.L + 1):
-            if job.X != NULL or job.deltas[k] != NULL:
-                stack_layer(job, at, zero, k, layout)
+        if B == 1:  # which is that order
+            at.rows, at.delta_rows = at.h, at.delta
+        else:
+            for k in range(job.lowest, net.L + 1):
+                if job.X != NULL or job.deltas[k] != NULL:
+                    stack_layer(job, at, zero, k, layout)
         meet(layout.team)
         if wanted & DENSE_ROWS:
             J = <floating*> job.J + start * r * P

@@ -8,7 +8,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -214,12 +214,11 @@ cdef class Engine:
         cdef Call call = Call(self, threads, progress)
         cdef Job* job = &call.job
         cdef Py_ssize_t L1 = self.net.L + 1
-        if columns is None:
-            columns = self.everything
-        memset(job, 0, sizeof(Job))
-        job.net, job.context, job.N, job.r = &self.net, &CONTEXT, N, r or self.net.m
-        job.column, job.bias_column, job.P = columns.column, columns.bias_column, columns.P
-        job.theta, job.affine = data(self.theta if first_weight is None else first_weight), data(self.affine)
+        columns = columns or self.everything
+        self.prepare(job, N, columns)
+        job.r = r or self.net.m
+        if first_weight is not None:
+            job.theta = data(first_weight)
         job.X, job.y, job.J, job.Jx, job.Jv = data(X), data(y), data(J), data(Jx), data(Jv)
         job.u, job.H, job.v, job.norms, job.covariance = data(u), data(H), data(v), data(norms), data(covariance)
         job.vjp, job.diagonal, job.ggn, job.kfac = data(vjp), data(diagonal), data(ggn), data(kfac)
@@ -249,10 +248,21 @@ cdef class Engine:
         if N > 0:
             call.execute()
 
+    cdef void prepare(self, Job* job, Py_ssize_t N, Columns columns) noexcept:
+        """A job of N samples in which nothing is given or wanted yet."""
+        memset(job, 0, sizeof(Job))
+        job.net, job.context, job.N, job.r = &self.net, &CONTEXT, N, self.net.m
+        job.column, job.bias_column, job.P = columns.column, columns.bias_column, columns.P
+        job.theta, job.affine = data(self.theta), data(self.affine)
+        job.lowest = self.net.L + 1
+
+    # One sample, or a few of a small net, in arrays that are right as they are: nothing but the kernels
+
     def outputs(self, X):
         """y of what can be read where it lies and is small; else None."""
         cdef cnp.npy_intp shape[2]
         cdef int d
+        cdef Job job
         if not self.reads(X):
             return None
         d = cnp.PyArray_NDIM(<cnp.ndarray> X)
@@ -260,31 +270,95 @@ cdef class Engine:
         if (1 if d == 1 else shape[0]) * self.flops > SERIAL_WORK:
             return None
         y = cnp.PyArray_SimpleNew(d, shape, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
-        self.run(1 if d == 1 else shape[0], X=X, y=y, threads=1)
+        self.prepare(&job, 1 if d == 1 else shape[0], self.everything)
+        job.X, job.y, job.wanted = data(X), data(y), OUTPUTS
+        self.serial(&job)
         return y
 
-    def single(self, X, J, Py_ssize_t repeats=1):
-        """The dense rows of one sample where both arrays are right as they are; else False, and no change.
+    def single(self, X, out, bint inputs=False, Py_ssize_t repeats=1):
+        """The dense rows of one sample, or dy/dx, where both arrays are right as they are; else None, and no change.
 
-        `repeats` is the benchmark's: the cost of the kernels alone.
+        Without `out`, which is returned, a new array. `repeats` is the benchmark's: the cost of the kernels alone.
         """
+        cdef cnp.npy_intp shape[2]
+        cdef Job job
+        shape[0], shape[1] = self.net.m, self.net.n_0 if inputs else self.net.P
         if not (
             self.net.m * self.net.P <= SERIAL_WORK
             and self.holds(X, cnp.NPY_ARRAY_CARRAY_RO)
-            and self.holds(J, cnp.NPY_ARRAY_CARRAY)
             and cnp.PyArray_NDIM(<cnp.ndarray> X) == 1
-            and cnp.PyArray_NDIM(<cnp.ndarray> J) == 2
             and cnp.PyArray_DIM(<cnp.ndarray> X, 0) == self.net.n_0
-            and cnp.PyArray_DIM(<cnp.ndarray> J, 0) == self.net.m
-            and cnp.PyArray_DIM(<cnp.ndarray> J, 1) == self.net.P
-            and apart(<cnp.ndarray> J, <cnp.ndarray> X)
-            and apart(<cnp.ndarray> J, <cnp.ndarray> self.theta)
         ):
-            return False
+            return None
+        if out is None:
+            out = cnp.PyArray_SimpleNew(2, shape, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
+        elif not (
+            self.holds(out, cnp.NPY_ARRAY_CARRAY)
+            and cnp.PyArray_NDIM(<cnp.ndarray> out) == 2
+            and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
+            and cnp.PyArray_DIM(<cnp.ndarray> out, 1) == shape[1]
+            and apart(<cnp.ndarray> out, <cnp.ndarray> X)
+            and apart(<cnp.ndarray> out, <cnp.ndarray> self.theta)
+        ):
+            return None
+        self.prepare(&job, 1, self.everything)
+        job.X, job.lowest = data(X), 1
+        if inputs:
+            job.Jx, job.wanted = data(out), INPUT_JACOBIAN
+        else:
+            job.J, job.wanted = data(out), DENSE_ROWS
         for _ in range(repeats):
-            self.run(1, X=X, J=J, threads=1)
-        return True
+            self.serial(&job)
+        return out
 
+    def factors(self, X):
+        """The factors of one sample and W^(1), one behind the other (`jacobian.Factors`); None where X is no such."""
+        cdef cnp.npy_intp length
+        cdef Py_ssize_t k, L1 = self.net.L + 1
+        cdef Job job
+        cdef Arena arena
+        cdef void** layers
+        cdef char* numbers
+        if not (self.net.m * self.net.P <= SERIAL_WORK and self.reads(X) and cnp.PyArray_NDIM(<cnp.ndarray> X) == 1):
+            return None
+        length = self.net.m + kept_length(&self.net, self.net.m, 1) + self.layer[1].n_in * self.layer[1].n_out
+        buffer = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
+        self.prepare(&job, 1, self.everything)
+        job.X, job.y, job.lowest, job.wanted = data(X), data(buffer), 1, OUTPUTS | FACTORS
+        arena = borrow()
+        arena.hold(2 * L1, 0)
+        layers, numbers = arena.pointers, <char*> job.y + self.net.m * self.itemsize
+        for k in range(1, L1):
+            layers[k] = numbers
+            numbers += self.layer[k].n_in * self.itemsize
+        for k in range(1, L1):
+            layers[L1 + k] = numbers
+            numbers += self.net.m * self.layer[k].n_out * self.itemsize
+        memcpy(numbers, job.theta, self.layer[1].n_in * self.layer[1].n_out * self.itemsize)
+        job.kept_h, job.kept_delta = layers, layers + L1
+        self.serial(&job)
+        give_back(arena)
+        return buffer
+
+    cdef int serial(self, Job* job) except -1:
+        """One block, on this thread, with Python's lock: for calls that take microseconds."""
+        cdef Arena arena = borrow()
+        cdef Space space
+        cdef Team alone = Team(0, 1, NULL)
+        cdef Py_ssize_t B, nbytes
+        job.B = job.N
+        B = 1 if job.N == 1 else whole_vectors(job.N, self.itemsize)
+        arena.hold(5 * (self.net.L + 1), 0)
+        nbytes = lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
+        if arena.numbers + nbytes > <char*> arena.memory + arena.size:
+            arena.hold(5 * (self.net.L + 1), nbytes)
+            lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
+        if self.is_double:
+            run_block(job, &space, <double> 0, 0, job.N, B, 0, &alone)
+        else:
+            run_block(job, &space, <float> 0, 0, job.N, B, 0, &alone)
+        give_back(arena)
+        return 0
 
     def keeps_ggn(self, Columns columns=None):
         """Whether a Gauss-Newton matrix of these columns is small enough for `run(ggn=)`."""
@@ -638,6 +712,7 @@ cdef class Call:
         cdef Py_ssize_t itemsize = self.engine.itemsize
         cdef int threads, workers
         cdef Arena arena
+        cdef Space space
         cut(job, self.engine.flops, itemsize)
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
         workers = 1 if job.shared else threads
@@ -645,7 +720,7 @@ cdef class Call:
         self.workspaces = <Workspace*> malloc(workers * sizeof(Workspace))
         if self.workspaces == NULL:
             raise MemoryError("no memory for the workspaces")
-        nbytes = self.room()
+        nbytes = lay_out(&space, NULL, NULL, job, itemsize, job.B, job.B, self.team)
         try:
             for i in range(workers):
                 self.reserve(5 * (job.net.L + 1), nbytes)
@@ -679,15 +754,6 @@ cdef class Call:
         self.arenas.append(arena)
         arena.hold(pointers, nbytes)
         return 0
-
-    cdef Py_ssize_t room(self) noexcept:
-        """Bytes of the workspace of a block."""
-        cdef Space space
-        cdef void** layers = <void**> malloc(5 * (self.job.net.L + 1) * sizeof(void*))
-        cdef Py_ssize_t nbytes = lay_out(&space, layers, NULL, &self.job, self.engine.itemsize, self.job.B, self.job.B,
-                                         self.team)
-        free(layers)
-        return nbytes
 
     cdef int go(self, int threads) except -1:
         if self.job.work * self.job.N <= SERIAL_WORK and self.progress is None:

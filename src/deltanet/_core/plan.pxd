@@ -130,11 +130,16 @@ cdef inline void* take(Supply* free, Py_ssize_t count, bint wanted) noexcept nog
     return numbers
 
 
+cdef inline void place(void** layers, Py_ssize_t i, void* numbers) noexcept nogil:
+    if layers != NULL:
+        layers[i] = numbers
+
+
 cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Job* job, Py_ssize_t itemsize,
                                Py_ssize_t N, Py_ssize_t B, Py_ssize_t threads) noexcept nogil:
     """Pointers into a workspace that begins at `numbers`; the bytes that it takes.
 
-    `layers` holds 5 (L + 1) pointers; `threads` share the block.
+    `layers` holds 5 (L + 1) pointers, or is NULL where only the bytes are asked for; `threads` share the block.
     """
     cdef const Net* net = job.net
     cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
@@ -143,22 +148,21 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     cdef bint dense = (wanted & (DENSE_ROWS | GGN)) != 0 or (wanted & COVARIANCE and job.form == FULL)
     cdef bint sums = (wanted & (VJP | GGN_DIAGONAL | KFAC)) != 0
     cdef Supply free = Supply(numbers, itemsize)
+    cdef void* turns[2]
     at.h, at.fprime, at.delta = layers, layers + L1, layers + 2 * L1
     at.rows, at.delta_rows = layers + 3 * L1, layers + 4 * L1
     for k in range(L1):
         n = net.n_0 if k == 0 else net.layer[k].n_out
         widest = max(widest, n)
-        at.h[k] = take(&free, n * B, True)
-        at.fprime[k] = take(&free, n * B, k > 0 and job.X != NULL)
-        if all_deltas:
-            at.delta[k] = take(&free, r * n * B, k > 0 and below)
-        at.rows[k] = take(&free, n * N, dense)
-        at.delta_rows[k] = take(&free, r * n * N, dense and k > 0)
-    if not all_deltas:  # two that take turns
-        for k in range(min(L1, 2)):
-            at.delta[k] = take(&free, r * widest * B, below)
-        for k in range(2, L1):
-            at.delta[k] = at.delta[k % 2]
+        place(layers, k, take(&free, n * B, True))
+        place(layers, L1 + k, take(&free, n * B, k > 0 and job.X != NULL))
+        place(layers, 2 * L1 + k, take(&free, r * n * B, all_deltas and k > 0 and below))
+        place(layers, 3 * L1 + k, take(&free, n * N, dense and B > 1))
+        place(layers, 4 * L1 + k, take(&free, r * n * N, dense and B > 1 and k > 0))
+    if not all_deltas and below:  # two that take turns
+        turns[0], turns[1] = take(&free, r * widest * B, True), take(&free, r * widest * B, True)
+        for k in range(L1):
+            place(layers, 2 * L1 + k, turns[k % 2])
     stack = whole_vectors(widest, itemsize) * N
     for k in range(2):
         at.dh[k] = take(&free, widest * B, (wanted & TANGENT) != 0)
