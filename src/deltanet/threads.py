@@ -9,9 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext, suppress
 
-from threadpoolctl import ThreadpoolController
-
-from deltanet import _validate, machine
+from deltanet import _parallel, _validate, machine
 
 FEW = 2**24  # multiplications, a third of a millisecond of one thread
 
@@ -63,7 +61,7 @@ class _Blas:
     def __enter__(self):
         with self.lock:
             if self.users == 0:
-                self.controller = self.controller or ThreadpoolController()
+                self.controller = self.controller or _parallel.search()
                 self.limit = self.controller.limit(limits=1, user_api="blas")
             self.users += 1
 
