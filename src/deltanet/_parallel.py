@@ -91,27 +91,38 @@ def _linked():
 
 def _loaded():
     """Those of SciPy's own folder, or else of all BLAS libraries in the process (Windows)."""
-    controllers = []
-    done = _thread.allocate_lock()
-    done.acquire()
-
-    def search():
-        from threadpoolctl import ThreadpoolController
-
-        try:
-            controllers.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
-        finally:
-            done.release()
-
-    # In a thread, where no handler of a signal runs: threadpoolctl calls itself back through C, and an
-    # exception in such a call is lost, and with it the library that it was about. And in a bare one: the
-    # start of a threading.Thread does not stand an interrupt.
-    _thread.start_new_thread(search, ())
-    done.acquire()
+    controllers = search().select(user_api="blas").lib_controllers
     package = Path(scipy.__file__).parent
     folders = (package.with_name("scipy.libs"), package / ".libs")
     own = [c for c in controllers if Path(c.filepath).parent in folders]
     return [functions for c in own or controllers for functions in _functions(c.dynlib)]
+
+
+def search():
+    """A ThreadpoolController, made in a thread, where no handler of a signal runs.
+
+    It calls itself back through C: an exception in such a call is lost, and with it the library that it was
+    about. The thread is a bare one, as the start of a threading.Thread does not stand an interrupt.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    found = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def work():
+        try:
+            found.append(ThreadpoolController())
+        except Exception as error:
+            found.append(error)
+        finally:
+            done.release()
+
+    _thread.start_new_thread(work, ())
+    done.acquire()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _functions(library):

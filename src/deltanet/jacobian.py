@@ -699,10 +699,10 @@ class Jacobian:
 
 
 class Factors:
-    """Where the factors of some samples lie in one buffer: y, then h^(k-1), delta^(k) and W^(1) of what is kept.
+    """Where the factors of some samples lie in one buffer: y, then h, delta and W^(1) of what is kept.
 
-    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is there
-    for dy/dx, so that later changes of the parameters do not change it.
+    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is
+    there for dy/dx, so that later changes of the parameters do not change it.
     """
 
     def __init__(self, sizes, lead, kept):
