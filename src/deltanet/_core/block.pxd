@@ -12,7 +12,7 @@ from deltanet._core.plan cimport (
     ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
-from deltanet._core.product cimport gemm
+from deltanet._core.product cimport gemm, product
 from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance
 from deltanet._core.sinks.dense cimport dense_rows
@@ -170,6 +170,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     elif wanted & COVARIANCE and job.form != FULL:
         covariance(<floating*> at.C, job.form, <floating> job.sigma, &job.pairs[k] if job.pairs != NULL else NULL,
                    delta, h, work, layout)
+    if vjp_of_rows(job):
+        wanted &= ~VJP
     if not wanted & (VJP | GGN_DIAGONAL | KFAC):
         return
     if job.H != NULL and wanted & (GGN_DIAGONAL | KFAC):
@@ -201,6 +203,11 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     meet(layout.team)
 
 
+cdef inline bint vjp_of_rows(const Job* job) noexcept nogil:
+    """Whether J^T H u is summed from dense rows of H J, which are made for the Gauss-Newton matrix anyway."""
+    return job.wanted & GGN and job.wanted & VJP and not job.full_H
+
+
 cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_t start,
                              Py_ssize_t number, Layout* layout) noexcept nogil:
     """What needs all layers of the block."""
@@ -208,6 +215,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef int wanted = job.wanted
     cdef const Net* net = job.net
     cdef floating* J = <floating*> at.J
+    cdef floating* left = J
     cdef floating* C = <floating*> at.C
     if wanted & (DENSE_ROWS | GGN) or (wanted & COVARIANCE and job.form == FULL):
         for k in range(job.lowest, net.L + 1):
@@ -215,7 +223,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                 stack_layer(job, at, zero, k, layout)
         meet(layout.team)
         if wanted & DENSE_ROWS:
-            J = <floating*> job.J + start * r * P
+            J = left = <floating*> job.J + start * r * P
         dense_rows(J, <floating**> at.rows, <floating**> at.delta_rows, job.column, job.bias_column, job.lowest, P, net,
                    N, r, job.stream, job.context, layout.team)
         meet(layout.team)
@@ -228,7 +236,12 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                 weigh_rows(J + N * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1), job.full_H,
                            N, r, P)
             meet(layout.team)
-        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), J + N * r * P if job.H != NULL else J, J, N * r, P, job.context, layout.team)
+        if job.H != NULL:
+            left += N * r * P
+        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P, job.context, layout.team)
+        if vjp_of_rows(job) and layout.team.rank == 0:
+            product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1, left, P,
+                    1, P, N * r, <const floating*> NULL, True, job.context)
     if wanted & INPUT_JACOBIAN:
         through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
                         job.context, layout.team)

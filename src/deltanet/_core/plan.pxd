@@ -200,7 +200,7 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
 
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
     """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
-    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most
+    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, parts
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
     cdef bint below = job.lowest <= job.net.L
     cdef Space space
@@ -211,7 +211,8 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
     if not job.wanted & LANES_KEPT:  # which is told its blocks
-        job.B = 1 if job.N == 1 else min(most, max(least, ((job.N + FINEST - 1) // FINEST + lanes - 1) // lanes * lanes))
+        parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
+        job.B = 1 if job.N == 1 else min(most, max(least, ((job.N + parts - 1) // parts + lanes - 1) // lanes * lanes))
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and job.length * itemsize > LANE_BYTES))
