@@ -18,7 +18,7 @@ from deltanet import _memory
 from deltanet.params import offsets
 
 SOLVERS = "auto", "direct", "cg"
-FACTORISATIONS = {"d": (lapack.dpotrf, lapack.dpotrs), "f": (lapack.spotrf, lapack.spotrs)}
+FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}
 PRODUCT = 3  # passes through the net that J^T (J v) takes from X on: h, J v, J^T u
 SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
 
@@ -61,11 +61,12 @@ def cholesky(A, b):
 
     A (n, n) in Fortran order, b (n,).
     """
+    # A = U^T U;  U^T z = b,  U x = z
     factorise, substitute = FACTORISATIONS[A.dtype.char]
     factor, failed = factorise(A, lower=False, clean=False, overwrite_a=True)
     if failed or not math.isfinite(factor[-1, -1]):
         return None
-    return substitute(factor, b, lower=False)[0].reshape(-1)
+    return substitute(factor, substitute(factor, b, trans=1), overwrite_x=True)
 
 
 def dual_matrix(J, inverse):
