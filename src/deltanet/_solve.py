@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import blas, eigh, lstsq
 
 from deltanet import _memory, _validate
-from deltanet._fit.systems import cholesky, choose, conjugate_gradients, dual_matrix
+from deltanet._fit.systems import blas_for, cholesky, choose, conjugate_gradients, dual_matrix
 
 SHARE = 4  # of the memory available, one part for the matrix of a direct method
 EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "auto" counts with
@@ -36,7 +36,8 @@ def solve(J, r, damping, damping_matrix, solver="auto"):
         dense = solver == "direct" or (solver == "auto" and fits(J, r.size, P))
         p[zero] = least_norm(J, r, M) if dense else lsmr(J, r, 0, M)
     if rest and way != "cg":
-        p[rest] = (primal if way == "primal" else dual)(J, r, [lambdas[i] for i in rest], M)
+        with blas_for(min(r.size, P)):
+            p[rest] = (primal if way == "primal" else dual)(J, r, [lambdas[i] for i in rest], M)
     elif rest:
         for i in rest:
             p[i] = matrix_free(J, r, lambdas[i], M)

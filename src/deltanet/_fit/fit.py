@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deltanet import _validate, threads
+from deltanet import _validate
 from deltanet._fit.descent import Descent, Limits, Step
-from deltanet._fit.problem import MatrixFree, Problem, problem
+from deltanet._fit.problem import Problem, problem
+from deltanet._fit.systems import blas_for
 from deltanet._progress import reporting
 from deltanet.mlp import MLP
 
@@ -193,11 +194,8 @@ def fit(
     work = net.astype("float64")
     held = held and Problem(work, *held, 0.0)
     fitted = problem(work, X, Y, weights, prior, solver)
-    # Conjugate gradients call no LAPACK that is worth BLAS's own threads.
-    free = isinstance(fitted, MatrixFree)
-    size = 0 if free else Y.size * net.num_params * min(Y.size, net.num_params)
     with (
-        threads.for_products(size),
+        blas_for(fitted.side),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         reporting(progress, limits.max_iter, "steps") as report,
     ):

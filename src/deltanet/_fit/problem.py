@@ -38,13 +38,15 @@ class Problem:
         Of J^T W J + Lambda: the sum of squares of J with the rows of the prior.
     rank : int
         At most that of J.
+    side : int
+        Of the matrix that is factorised; 0 without one.
     """
 
     def __init__(self, net, X, Y, weights, prior):
         self.net, self.X, self.Y, self.weights, self.prior = net, X, Y, weights, prior
         self.theta, self.run, self.N = net.params, net._engine.run, len(X)
         self.has_prior = bool(np.any(prior))
-        self.rank = min(Y.size, net.num_params)
+        self.rank = self.side = min(Y.size, net.num_params)
         self.r, self.trial = np.empty_like(Y, order="C"), np.empty_like(Y, order="C")
         self.g = np.empty(net.num_params)
         if weights is not None:
@@ -150,7 +152,7 @@ class MatrixFree(Problem):
 
     def __init__(self, net, X, Y, weights, prior):
         super().__init__(net, X, Y, weights, prior)
-        self.diagonal = np.empty_like(self.g)
+        self.side, self.diagonal = 0, np.empty_like(self.g)
         self.tolerance = self.norm = None
         self.most = min(MOST_ITERATIONS, 10 + 2 * net.num_params)
 

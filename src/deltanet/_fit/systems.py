@@ -10,16 +10,18 @@ The first two are "direct": a Cholesky factorisation. Which one is taken is deci
 """
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from deltanet import _memory
+from deltanet import _memory, threads
 from deltanet.params import offsets
 
 SOLVERS = "auto", "direct", "cg"
 FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}
 PRODUCT = 3  # passes through the net that J^T (J v) takes from X on: h, J v, J^T u
+LARGE_SIDE = 750  # of a matrix whose factorisation is worth BLAS's own threads: 10 ms of one
 SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
 
 
@@ -54,6 +56,14 @@ def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, P
     if matrices * min(rows, P) ** 2 * itemsize > _memory.available_memory():
         return "cg"
     return side if direct <= SLOWER * PRODUCT * iterations * N * P else "cg"
+
+
+def blas_for(side):
+    """A context for factorisations of matrices of this side: BLAS with one thread, or as it is if they are large.
+
+    BLAS's threads wait for each other in loops, and where another process has the core that takes 200 ms.
+    """
+    return nullcontext() if side >= LARGE_SIDE else threads.for_products(0)
 
 
 def cholesky(A, b):
