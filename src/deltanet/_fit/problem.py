@@ -16,12 +16,13 @@ import numpy as np
 from scipy.linalg import blas
 
 from deltanet import _memory, _verbs
-from deltanet._fit.systems import cholesky, choose, conjugate_gradients, dual_matrix
+from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients, dual_matrix
 
 INSTEAD = "use solver='cg', which makes no matrix"
-EXPECTED_ITERATIONS = 50  # of conjugate gradients in a step: what "auto" counts with
-MOST_ITERATIONS = 200
-LOOSEST, TIGHTEST = 0.3, 1e-6  # tolerance of conjugate gradients
+EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
+LEAST_CAP, MOST_ITERATIONS = 20, 50  # where a step is cut short, by its arithmetic:
+STEP_WORK = 1e11  # multiplications
+LOOSEST, TIGHTEST = 0.1, 1e-3  # tolerance of conjugate gradients
 
 
 class Problem:
@@ -153,8 +154,9 @@ class MatrixFree(Problem):
     def __init__(self, net, X, Y, weights, prior):
         super().__init__(net, X, Y, weights, prior)
         self.side, self.diagonal = 0, np.empty_like(self.g)
-        self.tolerance = self.norm = None
-        self.most = min(MOST_ITERATIONS, 10 + 2 * net.num_params)
+        self.tolerance = self.forced = self.norm = None
+        product = PRODUCT * self.N * net.num_params
+        self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
 
     def linearise(self):
         """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
@@ -172,7 +174,7 @@ class MatrixFree(Problem):
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)
         norm = blas.dnrm2(self.g)
-        self.tolerance = forcing(norm, self.norm, self.tolerance)
+        self.tolerance = self.forced = forcing(norm, self.norm, self.forced)
         self.norm = norm
 
     def solve(self, mu):
@@ -184,9 +186,9 @@ class MatrixFree(Problem):
             np.multiply(D, v, out=out)
             self.run(self.N, X=self.X, v=v, vjp=out, H=self.weights)
 
-        return conjugate_gradients(
-            product, self.g, self.diagonal + mu, self.tolerance, self.most
-        )
+        p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
+        self.tolerance = LOOSEST  # of the next one, if this one is refused: the model is not to be trusted far
+        return p
 
 
 def forcing(norm, before, tolerance):
