@@ -127,7 +127,10 @@ def matrix_free(J, r, damping, M):
 def lsmr(J, r, damping, M):
     """By LSMR, without a matrix and without squaring the singular values."""
     from scipy.sparse import diags_array
-    from scipy.sparse.linalg import aslinearoperator, lsmr  # takes longer to import than all the rest
+    from scipy.sparse.linalg import (
+        aslinearoperator,
+        lsmr,
+    )  # takes longer to import than all the rest
 
     # In float64 on both sides: SciPy's scalars overflow in float32.
     columns = np.ones(J.shape[-1]) if M is None else 1 / np.sqrt(M.astype(float))

@@ -187,7 +187,9 @@ class MatrixFree(Problem):
             self.run(self.N, X=self.X, v=v, vjp=out, H=self.weights)
 
         p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
-        self.tolerance = LOOSEST  # of the next one, if this one is refused: the model is not to be trusted far
+        self.tolerance = (
+            LOOSEST  # of the next one, if this one is refused: the model is not to be trusted far
+        )
         return p
 
 
