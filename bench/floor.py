@@ -40,28 +40,14 @@ class Stream:
         start = -(-out.ctypes.data // 64) * 64
         lines = (out.ctypes.data + out.nbytes - start) // 64
         cuts = [start + 64 * (lines * i // threads) for i in range(threads + 1)]
-        if threads == 1:
-            return lambda: self.stream(start, 64 * lines)
-        pool = ThreadPoolExecutor(threads)
+        pool = ThreadPoolExecutor(threads) if threads > 1 else None
         parts = [(a, b - a) for a, b in pairwise(cuts)]
-        return lambda: list(pool.map(lambda part: self.stream(*part), parts))
 
+        def call(kept=out):  # `out` lives as long as what writes into it
+            for _ in (pool.map if pool else map)(lambda part: self.stream(*part), parts):
+                pass
 
-def factors(net, N):
-    """The gemm shapes of `jacobian`, one after the other, whole batch at once, BLAS's own threads."""
-    m, gemm = net.sizes[-1], products(net.dtype)[0]
-    jobs = [(N, net.sizes[k + 1], net.sizes[k]) for k in range(len(net.sizes) - 1)]
-    jobs += [(N * m, net.sizes[k], net.sizes[k + 1]) for k in range(len(net.sizes) - 2)][1:]
-    jobs = [operands(*job, net.dtype) for job in jobs]
-    return lambda: [gemm(1, a, b, beta=0, c=c, overwrite_c=True) for a, b, c in jobs]
-
-
-def gram(net, N):
-    """syrk of delta delta^T and h h^T of every layer, upper half, whole batch at once."""
-    m, syrk = net.sizes[-1], products(net.dtype)[1]
-    shapes = [(N * m, n) for n in net.sizes[1:]] + [(N, n) for n in net.sizes[:-1]]
-    jobs = [(array(r, k, net.dtype), array(r, r, net.dtype)) for r, k in shapes]
-    return lambda: [syrk(1, a, beta=0, c=c, overwrite_c=True) for a, c in jobs]
+        return call
 
 
 def normal_equations(P, rows, dtype="float64"):
@@ -80,11 +66,6 @@ def normal_equations(P, rows, dtype="float64"):
 
 def products(dtype):
     return (blas.dgemm, blas.dsyrk) if dtype == "float64" else (blas.sgemm, blas.ssyrk)
-
-
-def operands(M, N, K, dtype):
-    """Fortran-ordered operands of a row-major C (M, N) = A (M, K) B (K, N)."""
-    return array(N, K, dtype), array(K, M, dtype), array(N, M, dtype)
 
 
 def array(rows, columns, dtype):

@@ -19,7 +19,7 @@ import numpy as np
 
 
 class Peer:
-    """The kernel of one case; `timed` is the other process's own clock."""
+    """The kernel of one case; `batch` is the other process's own clock."""
 
     def __init__(self, case):
         python = os.environ.get("DELTANET_BENCH_NTK") or "build/ntk/bin/python"
@@ -39,12 +39,12 @@ class Peer:
         json.loads(self.process.stdout.readline())
 
     def __call__(self):
-        self.timed(1)
+        self.batch(0)
         return np.load(Path(self.folder.name, "kernel.npy"))
 
-    def timed(self, repeats):
-        """Seconds of a call, the mean of `repeats`."""
-        print(repeats, file=self.process.stdin, flush=True)
+    def batch(self, seconds):
+        """Median seconds of a call in a loop of its own, of which the second half counts."""
+        print(seconds, file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
     def close(self):
@@ -76,10 +76,12 @@ def serve(folder):
     np.save(Path(folder, "kernel.npy"), np.asarray(result).transpose(0, 2, 1, 3))
     print(0, flush=True)
     for line in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(int(line)):
+        times, start = [], time.perf_counter()
+        while not times or time.perf_counter() < start + float(line):
+            before = time.perf_counter()
             kernel(X, None, theta).block_until_ready()
-        print((time.perf_counter() - start) / int(line), flush=True)
+            times.append(time.perf_counter() - before)
+        print(np.median(times[len(times) // 2 :]), flush=True)
 
 
 if __name__ == "__main__":

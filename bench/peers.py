@@ -1,36 +1,94 @@
-"""What people use today: torch, JAX and CasADi on the same net. Each is None where it is not installed.
+"""Who is compared: JAX with the structured formulas and with its usual tools, and torch.func.
 
-Every function returns a call that gives the peer's own natural result, computed to its end.
+Each module is None where it is not installed. Inputs are committed device arrays; every call is
+computed to its end.
 """
 
-import ctypes
-import os
-import tempfile
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 
-from bench.floor import compile_c
+from bench import structured
+from bench.structured import LAYOUTS, VARIANTS, jax
+from bench.timing import batch, once
 
+if jax:
+    import jax.numpy as jnp
 try:
     import torch
 except ImportError:
     torch = None
-try:
-    import jax
-    import jax.numpy as jnp
-
-    jax.config.update("jax_enable_x64", True)
-except ImportError:
-    jax = None
-try:
-    import casadi
-except ImportError:
-    casadi = None
 
 
 def pairs(net):
     return list(zip(net.weights, net.biases, strict=True))
+
+
+def quick(call):
+    """Seconds of a call, roughly; of one only where it is slow."""
+    seconds = once(call)
+    return seconds if seconds > 0.02 else batch(call, 0.05)
+
+
+class Jax:
+    """jit-compiled JAX; its threads are XLA's own."""
+
+    name = "JAX"
+
+    def __init__(self, net, X):
+        self.theta = jax.tree.map(jnp.array, pairs(net))
+        self.X = jnp.array(X)
+        self.N, self.m = len(X), net.sizes[-1]
+
+    def blocks(self, v):
+        """A vector like theta as a tree of device arrays."""
+        leaves, tree = jax.tree.flatten(self.theta)
+        cuts = np.cumsum([leaf.size for leaf in leaves])[:-1]
+        parts = np.split(np.asarray(v), cuts)
+        return jax.tree.unflatten(
+            tree, [jnp.array(p.reshape(a.shape)) for p, a in zip(parts, leaves, strict=True)]
+        )
+
+    def compiled(self, f, *arguments):
+        f, arguments = jax.jit(f), jax.device_put((self.theta, self.X, *arguments))
+        return lambda: jax.block_until_ready(f(*arguments))
+
+    def formulations(self, formula, *arguments):
+        """{(layout, variant): call} of all the ways in which a structured formula is written."""
+        calls = {}
+        for layout, variant in product(LAYOUTS, VARIANTS):
+            f = lambda theta, X, *a, way=(layout, variant): formula(theta, X, *way, *a)  # noqa: E731
+            if jax.eval_shape(f, self.theta, self.X, *arguments) is not None:
+                calls[layout, variant] = self.compiled(f, *arguments)
+        return calls
+
+    def fastest(self, formula, *arguments, check=None):
+        """The call of the formulation that is fastest here; each has passed `check` before."""
+        calls = self.formulations(formula, *arguments)
+        for call in calls.values():
+            result = call()
+            if check is not None:
+                check(result)
+        times = {way: min(quick(call), quick(call)) for way, call in calls.items()}
+        way = min(times, key=times.get)
+        calls[way].way = way
+        return calls[way]
+
+    def jacobian(self):
+        """The usual tool: jit(vmap(jacrev)), a tree of (N, m, n_out, n_in)."""
+        row = jax.jacrev(lambda theta, x: structured.output(theta, x[None])[0])
+        return self.compiled(jax.vmap(row, in_axes=(None, 0)))
+
+    def contracted(self, verb):
+        row = jax.jacrev(lambda theta, x: structured.output(theta, x[None])[0])
+        rows = jax.vmap(row, in_axes=(None, 0))
+        return self.compiled(
+            lambda theta, X: contract(jax.tree.leaves(rows(theta, X)), verb, jnp.concatenate)
+        )
+
+    def dense(self, blocks):
+        parts = [np.asarray(D).reshape(self.N, self.m, -1) for D in jax.tree.leaves(blocks)]
+        return np.concatenate(parts, -1)
 
 
 class Torch:
@@ -38,9 +96,10 @@ class Torch:
 
     name = "torch"
 
-    def __init__(self, case):
-        self.theta = [(torch.tensor(W), torch.tensor(b)) for W, b in pairs(case.net)]
-        self.X = torch.tensor(case.X)
+    def __init__(self, net, X):
+        self.theta = [(torch.tensor(W), torch.tensor(b)) for W, b in pairs(net)]
+        self.X = torch.tensor(X)
+        self.N, self.m = len(X), net.sizes[-1]
 
     @staticmethod
     def forward(theta, x):
@@ -53,163 +112,25 @@ class Torch:
         f = torch.func.vmap(torch.func.jacrev(self.forward), in_dims=(None, 0))
         return lambda: f(self.theta, self.X)
 
-    def input_jacobian(self):
-        f = torch.func.vmap(torch.func.jacrev(self.forward, argnums=1), in_dims=(None, 0))
-        return lambda: f(self.theta, self.X)
-
-    def row_norms_squared(self):
+    def contracted(self, verb):
         jacobian = self.jacobian()
-        return lambda: sum((D**2).flatten(2).sum(2) for pair in jacobian() for D in pair)
-
-    def ggn_diagonal(self):
-        jacobian = self.jacobian()
-        return lambda: [(D**2).sum((0, 1)) for pair in jacobian() for D in pair]
-
-    def gram(self):
-        jacobian = self.jacobian()
-
-        def call():
-            blocks = [D.flatten(2).flatten(0, 1) for pair in jacobian() for D in pair]
-            return sum(block @ block.T for block in blocks)
-
-        return call
+        return lambda: contract([D for pair in jacobian() for D in pair], verb, torch.cat)
 
     def dense(self, blocks):
-        N = len(self.X)
-        return np.concatenate([D.reshape(N, D.shape[1], -1) for pair in blocks for D in pair], -1)
+        parts = [D.reshape(self.N, self.m, -1) for pair in blocks for D in pair]
+        return np.concatenate(parts, -1)
 
 
-class Jax:
-    """jit-compiled JAX; `threads` are XLA's own."""
-
-    name = "JAX"
-
-    def __init__(self, case):
-        self.theta = [(jnp.asarray(W), jnp.asarray(b)) for W, b in pairs(case.net)]
-        self.X = jnp.asarray(case.X)
-        self.shape = case.shape
-
-    @staticmethod
-    def forward(theta, x):
-        *hidden, (W, b) = theta
-        for V, c in hidden:
-            x = jnp.tanh(V @ x + c)
-        return W @ x + b
-
-    def compiled(self, f, *arguments):
-        f = jax.jit(f)
-        return lambda: jax.block_until_ready(f(*arguments))
-
-    def jacobian(self):
-        f = jax.vmap(jax.jacrev(self.forward), in_axes=(None, 0))
-        return self.compiled(f, self.theta, self.X)
-
-    def input_jacobian(self):
-        f = jax.vmap(jax.jacrev(self.forward, argnums=1), in_axes=(None, 0))
-        return self.compiled(f, self.theta, self.X)
-
-    def row_norms_squared(self):
-        def f(theta, X):
-            J = jax.vmap(jax.jacrev(self.forward), in_axes=(None, 0))(theta, X)
-            return sum((D.reshape(*D.shape[:2], -1) ** 2).sum(2) for pair in J for D in pair)
-
-        return self.compiled(f, self.theta, self.X)
-
-    def ggn_diagonal(self):
-        def f(theta, X):
-            J = jax.vmap(jax.jacrev(self.forward), in_axes=(None, 0))(theta, X)
-            return [(D**2).sum((0, 1)) for pair in J for D in pair]
-
-        return self.compiled(f, self.theta, self.X)
-
-    def outputs(self, theta):
-        return jax.vmap(self.forward, in_axes=(None, 0))(theta, self.X)
-
-    def blocks(self, v):
-        """A vector like theta as JAX's tree."""
-        result, start = [], 0
-        for W, b in self.theta:
-            result.append((jnp.asarray(v[start : start + W.size].reshape(W.shape)),))
-            start += W.size
-            result[-1] += (jnp.asarray(v[start : start + b.size]),)
-            start += b.size
-        return result
-
-    def jvp(self, v):
-        def f(theta, v):
-            return jax.jvp(self.outputs, (theta,), (v,))[1]
-
-        return self.compiled(f, self.theta, self.blocks(v))
-
-    def vjp(self, u):
-        def f(theta, u):
-            return jax.vjp(self.outputs, theta)[1](u)
-
-        return self.compiled(f, self.theta, jnp.asarray(u))
-
-    def dense(self, blocks):
-        N = self.shape[0]
-        return np.concatenate(
-            [np.asarray(D).reshape(N, self.shape[1], -1) for pair in blocks for D in pair], -1
-        )
+def contract(blocks, verb, concatenate):
+    """What is made of dense blocks (N, m, ...) by who has no factors; the result without its shape."""
+    rows = [D.reshape(D.shape[0] * D.shape[1], -1) for D in blocks]
+    if verb == "row_norms_squared":
+        return sum((D**2).sum(1) for D in rows)
+    if verb == "ggn_diagonal":
+        return concatenate([(D**2).sum(0) for D in rows])
+    return sum(D @ D.T for D in rows)
 
 
-class Casadi:
-    """y and dense dy/dtheta of one sample as generated C, gcc -O3 -march=native, called in a loop in C."""
-
-    LOOP = """
-    #include <stddef.h>
-    int dense(const double **arg, double **res, long long *iw, double *w, int mem);
-    void loop(const double **arg, double **res, long long *iw, double *w, ptrdiff_t repeats) {
-        for (ptrdiff_t i = 0; i < repeats; i++) dense(arg, res, iw, w, 0);
-    }
-    """
-
-    def __init__(self, case):
-        net = case.net
-        x, theta = casadi.SX.sym("x", net.sizes[0]), casadi.SX.sym("theta", net.num_params)
-        h, start = x, 0
-        for k, W in enumerate(net.weights):
-            n_out, n_in = W.shape
-            V = casadi.reshape(theta[start : start + W.size], n_in, n_out).T
-            start += W.size + n_out
-            h = V @ h + theta[start - n_out : start]
-            h = h if k == len(net.weights) - 1 else casadi.tanh(h)
-        dense = casadi.densify(
-            casadi.jacobian(h, theta)
-        ).T  # column-major: rows of J are contiguous
-        function = casadi.Function("dense", [x, theta], [h, dense])
-        folder = Path(tempfile.mkdtemp(prefix="deltanet-bench-"))
-        here = os.getcwd()
-        os.chdir(folder)  # CasADi writes beside the caller only
-        try:
-            function.generate("dense.c", {"casadi_int": "long long"})
-        finally:
-            os.chdir(here)
-        folder.joinpath("loop.c").write_text(self.LOOP)
-        library = compile_c([folder / "dense.c", folder / "loop.c"], "-march=native")
-        self.y, self.J = np.empty(net.sizes[-1]), np.empty(case.shape)
-        self.inputs = [np.ascontiguousarray(case.X[0]), net.params]
-        self.work = np.empty(max(1, function.sz_w())), np.empty(max(1, function.sz_iw()), np.int64)
-        pointers = ctypes.c_void_p * 8  # room for what CasADi keeps behind them
-        self.arg = (ctypes.c_void_p * max(8, function.sz_arg()))(
-            *[a.ctypes.data for a in self.inputs]
-        )
-        self.res = pointers(self.y.ctypes.data, self.J.ctypes.data)
-        self.library = library
-
-    def loop(self, repeats):
-        """Evaluate `repeats` times; the result is in `J`."""
-        w, iw = self.work
-        self.library.loop(
-            self.arg,
-            self.res,
-            ctypes.c_void_p(iw.ctypes.data),
-            ctypes.c_void_p(w.ctypes.data),
-            ctypes.c_ssize_t(repeats),
-        )
-
-
-def frameworks(case):
-    """The peers that are installed, ready for a case."""
-    return [peer(case) for peer, module in ((Torch, torch), (Jax, jax)) if module is not None]
+def frameworks(net, X):
+    """The peers that are installed, with their usual tools."""
+    return [peer(net, X) for peer, module in ((Torch, torch), (Jax, jax)) if module is not None]

@@ -1,4 +1,4 @@
-"""bench/results.md and its plot: what was measured, and what must hold of it."""
+"""bench/results.md: the machine, the rows that are lost, what must hold, and the tables."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,18 @@ import numpy as np
 import scipy
 
 import deltanet as dn
-from deltanet import machine
+from bench.casadi_c import casadi
+from bench.machine import cores, last_level_cache, processor, vector_instructions
+from bench.peers import jax, torch
+
+HEAD = """\
+Each call stands in a loop of its own, without pauses, contenders one after the other in rotating order;
+medians of the second half of each loop, and of the rounds. `mixed`: between two calls 16 MB are allocated,
+written and freed, NumPy multiplies two matrices of 300 x 300, and another verb is called; only the call
+is timed. Each result was checked before it was timed. `JAX` in the tables from X on is the same factored
+formula, jitted, in whichever of several formulations is fastest; elsewhere `jit(vmap(jacrev))`. `-` is
+absent.
+"""
 
 
 def duration(seconds):
@@ -22,8 +33,7 @@ def duration(seconds):
 class Report:
     """Tables of medians, and a list of claims: each a ratio, a bound, and whether it holds."""
 
-    def __init__(self, modules):
-        self.modules = modules
+    def __init__(self):
         self.tables, self.claims = {}, []
 
     def row(self, table, case, times, **more):
@@ -38,81 +48,51 @@ class Report:
         holds = None if value is None else (value <= float(limit)) == (sense == "<=")
         self.claims.append((str(case), measure, f"{bound} {unit}", value, unit, holds))
 
-    def machine(self):
-        cpu = platform.processor() or platform.machine()
-        info = Path("/proc/cpuinfo")
-        if info.exists():
-            names = [
-                line for line in info.read_text().splitlines() if line.startswith("model name")
-            ]
-            cpu = names[0].split(":")[1].strip() if names else cpu
-        return [
-            f"{machine.cores()} cores of {cpu}, last-level cache {machine.last_level_cache() >> 20} MiB, "
-            f"vector instructions {dn.core.engine.SIMD}",
-            f"{platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}, "
-            f"SciPy {scipy.__version__}, "
-            + ", ".join(
-                f"{name} {module.__version__}" if module else f"{name} absent"
-                for name, module in self.modules.items()
-            ),
-        ]
-
     def write(self, path):
-        lines = [
-            "# Measured by `python -m bench`",
-            "",
-            *(f"- {line}" for line in self.machine()),
-            "",
-        ]
-        lines += [
-            "Medians of interleaved repetitions in one run; each result was checked against a complex",
-            "step before it was timed. T1 and T2 are one thread and all of them, `-` is absent; what a",
-            "contender takes is its peak of memory beyond what was there before the call.",
-            "",
-        ]
+        lost = [claim for claim in self.claims if claim[-1] is False]
+        lines = ["# Measured by `python -m bench`", "", *(f"- {line}" for line in machine_lines())]
+        lines += ["", HEAD]
+        lines += [f"## Rows that are lost: {len(lost)} of {len(self.claims)}", ""]
+        lines += [*claim_table(lost), ""] if lost else ["None.", ""]
         if self.claims:
-            lines += ["## What must hold", "", *self.claim_table(), ""]
+            lines += ["## What must hold", "", *claim_table(self.claims), ""]
         for title, rows in self.tables.items():
             lines += [f"## {title}", "", *markdown(rows), ""]
         Path(path).write_text("\n".join(lines))
 
-    def claim_table(self):
-        words = {True: "yes", False: "**no**", None: "not measured"}
-        return markdown(
-            [
-                {
-                    "case": case,
-                    "measure": measure,
-                    "must be": bound,
-                    "is": "-" if value is None else f"{value:.3g} {unit}",
-                    "holds": words[holds],
-                }
-                for case, measure, bound, value, unit, holds in self.claims
-            ]
-        )
+
+def machine_lines():
+    versions = {"torch": torch, "JAX": jax, "CasADi": casadi}
+    return [
+        f"{cores()} cores of {processor()}, last-level cache {last_level_cache() >> 20} MiB, "
+        f"vector instructions {vector_instructions()}",
+        f"{platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}, "
+        + ", ".join(
+            f"{name} {module.__version__}" if module else f"{name} absent"
+            for name, module in versions.items()
+        ),
+        f"deltanet {dn.__version__}, {dn.get_num_threads()} threads",
+    ]
+
+
+def claim_table(claims):
+    words = {True: "yes", False: "**no**", None: "not measured"}
+    return markdown(
+        [
+            {
+                "case": case,
+                "measure": measure,
+                "must be": bound,
+                "is": "-" if value is None else f"{value:.3g} {unit}",
+                "holds": words[holds],
+            }
+            for case, measure, bound, value, unit, holds in claims
+        ]
+    )
 
 
 def markdown(rows):
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns)] + [[row.get(c, "-") for c in columns] for row in rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def plot(series, path):
-    """Time against N and against P, on logarithmic axes: lines of slope one, no jumps."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "deltanet"
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, len(series), figsize=(5 * len(series), 4), layout="constrained")
-    for ax, (label, lines) in zip(axes, series.items(), strict=True):
-        for name, (x, y) in lines.items():
-            ax.loglog(x, y, "o-", label=name, markersize=3)
-        ax.loglog(x, y[-1] * np.array(x) / x[-1], "k:", linewidth=1, label="slope one")
-        ax.set_xlabel(label)
-        ax.set_ylabel("seconds")
-        ax.legend()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)

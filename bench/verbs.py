@@ -1,100 +1,125 @@
-"""What is computed from the factors: Gram matrix, norms, diagonals, products, a step of a fit."""
+"""Nine verbs from X on, beside the same formula jitted in JAX and beside their floors."""
 
 import numpy as np
 
-from bench import floor, ntk, peers
+from bench import arithmetic, structured
 from bench.cases import Case
-from bench.dense import best, over
-from bench.timing import interleave
+from bench.peers import Jax, jax
+from bench.rates import Rates
+from bench.timing import mixed, rotate
+
+VERBS = {
+    "row_norms_squared": "row norms",
+    "ggn_diagonal": "diagonal of J^T J",
+    "kfac": "Kronecker factors",
+    "gram": "Gram matrix",
+    "covariance": "covariance",
+    "jacobian": "factors",
+    "vjp": "J^T u",
+    "jvp": "J v",
+    "input_jacobian": "dy/dx",
+}
+FASTER = {"small": 2.0, "deep": 1.5, "lm": 1.15, "wide": 1.0}
+MORE = {("deep", "gram"): 3.5, ("lm", "ggn_diagonal"): 1.3, ("lm", "kfac"): 1.3}
+TO_FLOOR, TO_OWN_LOOP = "<= 1.4", "<= 1.2"
 
 
-def gram(report, seconds):
-    """`gram(out=)` given J, and from X on, beside neural-tangents and torch's dense Jacobian contracted."""
-    for name, N, bound in (("small", 256, 4), ("deep", 64, 4), ("wide", 64, 1.5)):
-        case = Case(name, N)
-        J = case.net.jacobian(case.X)
-        K = J.gram()
-        rows = K.reshape(N * case.shape[1], -1)
-        check_gram(case, J, rows)
-        calls = {
-            "syrk floor": floor.gram(case.net, N),
-            "T1": lambda J=J, K=K: J.gram(out=K, threads=1),
-            "default": lambda J=J, K=K: J.gram(out=K),
-            "from X": lambda c=case: c.net.jacobian(c.X).gram(),
-        }
-        if peers.torch is not None:
-            calls["torch"] = peers.Torch(case).gram()
-            close(calls["torch"]().numpy(), rows)
-        try:
-            calls["neural-tangents"] = ntk.Peer(case)
-            close(calls["neural-tangents"]().reshape(rows.shape), rows)
-        except FileNotFoundError as error:
-            print(error)
-        times = interleave(calls, seconds)
-        report.row("Gram matrix", case, times)
-        if "neural-tangents" in calls:
-            calls["neural-tangents"].close()
-        ratio = over(times.get("neural-tangents"), times["from X"])
-        report.claim(case, "neural-tangents to jacobian and gram", ratio, f">= {bound}")
-        report.claim(
-            case, "gram to its syrk shapes", times["default"] / times["syrk floor"], "<= 1.6"
-        )
+class Verb:
+    """One verb of one case: deltanet's call, and the arguments of the peer's."""
+
+    def __init__(self, case, name):
+        self.case, self.name, self.peer_arguments = case, name, ()
+        arguments = (case.X,)
+        if name == "covariance":
+            arguments += (0.01,)
+        elif name == "vjp":
+            u = case.normal(case.N, case.shape[1])
+            arguments, self.peer_arguments = (case.X, u), (u,)
+        elif name == "jvp":
+            v = case.normal(case.shape[2])
+            arguments, self.peer_arguments = (case.X, v), (v,)
+        method = getattr(case.net, name)
+        self.ours = lambda: method(*arguments)
+
+    def peer(self):
+        """JAX's call, in the formulation that is fastest here, each checked against ours."""
+        jax_net = Jax(self.case.net, self.case.X)
+        arguments = self.peer_arguments
+        if self.name == "jvp":
+            arguments = (jax_net.blocks(arguments[0]),)
+        expected = leaves(self.ours())
+        formula = getattr(structured, self.name)
+        return jax_net.fastest(formula, *arguments, check=lambda theirs: close(theirs, expected))
 
 
-def check_gram(case, J, rows):
-    """K u = J (J^T u), of which the right side is a complex step along J^T u."""
-    u = case.normal(case.N, case.shape[1])
-    expected = case.directional(J.rmatvec(u).astype(float))
-    limit = (1e-10 if case.dtype == "float64" else 1e-3) * np.abs(expected).max()
-    np.testing.assert_allclose((rows @ u.ravel()).reshape(u.shape), expected, rtol=0, atol=limit)
+def leaves(result):
+    """The arrays of a result: of factors y, the hidden h and the hidden deltas."""
+    if hasattr(result, "deltas"):
+        result = result.outputs, *result.inputs[1:], *result.deltas[:-1]
+    if hasattr(result, "shape"):
+        return [np.asarray(result)]
+    return [array for part in result for array in leaves(part)]
 
 
-def close(a, b):
-    limit = (1e-10 if b.dtype == np.float64 else 1e-3) * np.abs(b).max()
-    np.testing.assert_allclose(np.asarray(a), b, rtol=0, atol=limit)
+def close(theirs, expected):
+    """Raise where a result differs; a tree of blocks may stand for one vector."""
+    theirs = leaves(theirs)
+    if len(theirs) > len(expected) == 1:
+        theirs = [np.concatenate([array.ravel() for array in theirs])]
+    for a, b in zip(theirs, expected, strict=True):
+        limit = (1e-10 if b.dtype == np.float64 else 1e-3) * np.abs(b).max()
+        np.testing.assert_allclose(a, b, rtol=0, atol=limit)
 
 
-def norms(report, seconds):
-    """`row_norms_squared` and `ggn_diagonal`, from X on for everybody."""
-    for verb in ("row_norms_squared", "ggn_diagonal"):
-        for name, N, bound in (("small", 256, 4), ("wide", 64, 100)):
-            case = Case(name, N)
-            calls = {"deltanet": lambda c=case, v=verb: getattr(c.net.jacobian(c.X), v)()}
-            for peer in peers.frameworks(case):
-                calls[peer.name] = getattr(peer, verb)()
-                theirs = calls[peer.name]()
-                if verb == "ggn_diagonal":
-                    theirs = np.concatenate([np.ravel(D) for pair in theirs for D in pair])
-                close(np.asarray(theirs), calls["deltanet"]())
-            times = interleave(calls, seconds)
-            report.row(f"`{verb}`, from X on", case, times)
-            report.claim(
-                case,
-                f"best of torch and JAX to {verb}",
-                over(best(times), times["deltanet"]),
-                f">= {bound}",
-            )
-
-
-def products(report, seconds):
-    """J v and J^T u given J, beside JAX's compiled jvp and vjp."""
-    if peers.jax is None:
-        return
-    for name in ("small", "deep"):
+def verbs(report, seconds):
+    rates = {}
+    for name, bound in FASTER.items():
         case = Case(name)
-        v, u = case.normal(case.shape[-1]), case.normal(*case.shape[:2])
-        J, peer = case.net.jacobian(case.X), peers.Jax(case)
-        calls = {
-            "J @ v": lambda J=J, v=v: J @ v,
-            "JAX jvp": peer.jvp(v),
-            "J.T @ u": lambda J=J, u=u: J.T @ u,
-            "JAX vjp": peer.vjp(u),
-        }
-        close(calls["JAX jvp"](), J @ v)
-        close(
-            np.concatenate([np.ravel(D) for pair in calls["JAX vjp"]()[0] for D in pair]), J.T @ u
-        )
-        times = interleave(calls, seconds)
-        report.row("Products, given J", case, times)
-        report.claim(case, "JAX's jvp to J @ v", times["JAX jvp"] / times["J @ v"], ">= 1.5")
-        report.claim(case, "JAX's vjp to J.T @ u", times["JAX vjp"] / times["J.T @ u"], ">= 1.5")
+        case.check(case.net.jacobian_dense(case.X))
+        if case.dtype in rates:
+            rates[case.dtype].update()
+        else:
+            rates[case.dtype] = Rates(case.dtype)
+        for verb in VERBS:
+            if (name, verb) != ("lm", "gram"):
+                measure(report, case, verb, bound, rates[case.dtype], seconds)
+    for dtype, rate in rates.items():
+        report.row("Rates that the floors are made of", dtype, {}, **rate.row())
+
+
+def measure(report, case, name, bound, rates, seconds):
+    verb = Verb(case, name)
+    calls = {"deltanet": verb.ours}
+    if jax:
+        calls["JAX"] = verb.peer()
+    times = rotate(calls, rounds=max(3, round(seconds / 0.6)))
+    other = case.net.jvp if name != "jvp" else case.net.vjp
+    argument = case.normal(*(case.shape[2:] if name != "jvp" else case.shape[:2]))
+    between = mixed(calls, lambda: other(case.X, argument))
+    parts = arithmetic.floor(name, case, rates)
+    floor = sum(parts.values())
+    ours, theirs = times["deltanet"], times.get("JAX")
+    report.row(
+        f"{case}: from X on",
+        VERBS[name],
+        times | {"floor": floor} | {f"{n}, mixed": t for n, t in between.items()},
+        **{
+            "JAX / deltanet": "-" if theirs is None else f"{theirs / ours:.2f}",
+            "deltanet / floor": f"{ours / floor:.2f}",
+            "products : activations : result": " : ".join(
+                f"{100 * t / floor:.0f}" for t in parts.values()
+            ),
+            "JAX's fastest way": "-" if theirs is None else way(calls["JAX"].way),
+        },
+    )
+    label = f"{case}, {VERBS[name]}"
+    bound = MORE.get((case.name, name), bound)
+    faster = None if theirs is None else theirs / ours
+    report.claim(label, "structured JAX to it", faster, f">= {bound}")
+    report.claim(label, "it to its floor", ours / floor, TO_FLOOR)
+    report.claim(label, "mixed to its own loop", between["deltanet"] / ours, TO_OWN_LOOP)
+
+
+def way(chosen):
+    layout, variant = chosen
+    return f"{layout}, {variant + 1}"

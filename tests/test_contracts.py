@@ -69,7 +69,7 @@ def test_what_exceeds_memory_is_refused_before_it_is_allocated(net, monkeypatch)
         tracemalloc.stop()
     assert peak < 1e6
     J = wide.jacobian(np.zeros((100, 4)))
-    monkeypatch.setattr("deltanet._validate.available_memory", lambda: 10**8)
+    monkeypatch.setattr("deltanet._memory.available_memory", lambda: 10**8)
     with pytest.raises(
         MemoryError, match=r"to_dense would need 8.1 GB \(100 x 10 x .*100.0 MB are"
     ):

@@ -157,7 +157,7 @@ MODELS = {  # file name, content, words of the message
     "npz: no header": ("m.npz", lambda: archive([("a.npy", array(WEIGHT))]), "activation"),
     "npz: header no text": ("m.npz", lambda: npz(text=3), "string"),
     "npz: header no JSON": ("m.npz", lambda: npz(text="{"), "m.npz"),
-    "npz: JSON nests": ("m.npz", lambda: npz(text=DEEP), "m.npz"),
+    "npz: JSON nests": ("m.npz", lambda: npz(text=DEEP), "nests deeper"),
     "npz: JSON too long": ("m.npz", lambda: npz(text="[" + "[]," * 10**5 + "[]]"), "too long"),
     "npz: JSON of a list": ("m.npz", lambda: npz(text="[1]"), "format_version"),
     "npz: other version": (
@@ -254,7 +254,7 @@ SAFETENSORS = {
     "st: header larger than memory": (lambda: safetensors(b"{}", length=2**60), "m.safetensors"),
     "st: header no JSON": (lambda: safetensors(b"pickle" * 9), "m.safetensors"),
     "st: header nests": (lambda: safetensors(DEEP.encode()), "m.safetensors"),
-    "st: metadata nests": (lambda: st_model(text=DEEP), "m.safetensors"),
+    "st: metadata nests": (lambda: st_model(text=DEEP), "nests deeper"),
     "st: truncated": (lambda: st_model()[:-8], "m.safetensors"),
     "st: shape lies": (
         lambda: safetensors({"0.weight": entry([2**20, 2**20], 0, 64)}, bytes(64)),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import deltanet as dn
-from deltanet import _validate
+from deltanet import _memory
 
 SIZES, N, m = (784, 512, 512, 32, 10), 1900, 10
 EXTRA = (
@@ -24,7 +24,7 @@ def given():
     J, few = net.jacobian(X), net.jacobian(X[:8])
     assert math.prod(J.shape) * 8 > 100e9
     assert J.nbytes > 2 * EXTRA
-    _validate.available_memory()  # its files are read once
+    _memory.available_memory()  # its files are read once
     return {
         "J": J,
         "few": few,
@@ -86,7 +86,7 @@ def test_memory_is_bounded(given, name):
 
 
 def test_the_dense_ones_are_refused(given, monkeypatch):
-    monkeypatch.setattr(_validate, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(_memory, "available_memory", lambda: 10**9)
     J = given["J"]
     for call, message in (
         (J.to_dense, "to_dense would need 10[0-9].. GB"),

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +11,7 @@ import scipy.linalg.blas  # the BLAS that threadpool_info is to find  # noqa: F4
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import deltanet as dn
-from deltanet import machine, threads
+from deltanet import machine
 
 
 def blas_threads():
@@ -50,36 +48,6 @@ def test_streaming_stores_write_the_same_bits(dtype, shift):
     np.testing.assert_array_equal(net.jacobian_dense(X, out=out), J.to_dense())
 
 
-class Work:
-    """Stands in for a call of the engine."""
-
-    def __init__(self, fail=False):
-        self.fail, self.seen, self.stopped = fail, [], False
-
-    def work(self):
-        self.seen.append((threading.current_thread().name, blas_threads()))
-        if self.fail:
-            raise KeyboardInterrupt
-
-    def stop(self):
-        self.stopped = True
-
-
-@pytest.mark.parametrize("fail", [False, True])
-@pytest.mark.parametrize("before", [1, 2])
-def test_blas_has_one_thread_meanwhile_and_its_own_afterwards(before, fail):
-    work = Work(fail)
-    with threadpool_limits(before, user_api="blas"):
-        if fail:
-            with pytest.raises(KeyboardInterrupt):
-                threads.spread(work, 2)
-        else:
-            threads.spread(work, 2)
-        assert set(blas_threads()) == {before}
-    assert work.stopped is fail
-    assert all(set(counts) == {1} for _, counts in work.seen)
-
-
 @pytest.mark.parametrize("before", [1, 2])
 def test_blas_is_left_as_it_was_found(before):
     """Whichever thread ends last, and after an interrupt: BLAS was once left at one thread for good."""
@@ -114,26 +82,27 @@ def test_overlapping_calls_restore_blas():
     assert blas_threads() == before
 
 
-@pytest.mark.skipif(machine.current_core is None, reason="the system has no affinities")
+def worker_affinities(code):
+    """What the kernel says of the threads of a process that runs `code`."""
+    return run(
+        f"""
+import os, numpy as np, deltanet as dn
+net, X = dn.MLP([20, 60, 3], seed=0), np.ones((4000, 20))
+{code}
+here = os.getpid()
+for each in os.listdir("/proc/self/task"):
+    if int(each) != here:
+        print(len(os.sched_getaffinity(int(each))))
+""",
+        OPENBLAS_NUM_THREADS="1",
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has no affinities")
 @pytest.mark.skipif(machine.cores() < 2, reason="there is one core")
-def test_pool_leaves_the_caller_its_core():
-    before = os.sched_getaffinity(0)
-    core = min(before)
-    pool = threads._Pool()
-    os.sched_setaffinity(0, {core, max(before)})
-    try:
-        futures = []
-        pool.submit(futures, int, 1)  # starts the thread
-        futures.pop().result()
-        here = machine.current_core()
-        pool.submit(futures, int, 1)
-        futures.pop().result()
-        if machine.current_core() == here:  # this thread was not moved meanwhile
-            assert os.sched_getaffinity(pool.ids[0]) == {core, max(before)} - {here}
-        assert os.sched_getaffinity(0) == {core, max(before)}
-    finally:
-        os.sched_setaffinity(0, before)
-        pool.executor.shutdown()
+def test_workers_leave_the_caller_its_core():
+    calls = "for _ in range(3): net.jacobian_dense(X, threads=2)"
+    assert worker_affinities(calls) == [str(machine.cores() - 1)]
 
 
 def test_number_of_threads():
@@ -165,44 +134,29 @@ def test_a_bad_variable_is_named():
             run(code, DELTANET_NUM_THREADS=value)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the entries of /proc/self/task")
 def test_no_thread_is_started_in_vain():
     code = """
-import threading, numpy as np, deltanet as dn
-net = dn.MLP([4, 8, 2], seed=0)
+import os, numpy as np, deltanet as dn
+count = lambda: len(os.listdir("/proc/self/task"))
+start, net = count(), dn.MLP([4, 8, 2], seed=0)
 net.jacobian_dense(np.zeros((3, 4)))
-print(threading.active_count())
+print(count() - start)
 dn.MLP([20, 60, 3], seed=0).jacobian_dense(np.zeros((4000, 20)), threads=2)
-print(threading.active_count())
+print(count() - start)
 """
-    assert run(code) == ["1", "2"]
+    assert run(code) == ["0", "1"]
 
 
-def test_a_thread_that_cannot_start_leaves_the_others_waited_for(monkeypatch):
-    class Slow:
-        left, busy = iter(range(3)), 0
-
-        def work(self):
-            for _ in self.left:
-                self.busy += 1
-                time.sleep(0.01 if threading.current_thread() is threading.main_thread() else 0.3)
-                self.busy -= 1
-
-        def stop(self):
-            list(self.left)
-
-    started, start = [], threading.Thread.start
-
-    def second_fails(thread):
-        started.append(thread)
-        if len(started) == 2:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threads, "_pool", threads._Pool())
-    monkeypatch.setattr(threading.Thread, "start", second_fails)
-    call = Slow()
-    threads.spread(call, 4)
-    assert len(started) == 2 and call.busy == 0
+def test_more_threads_than_cores_end():
+    """Threads that wait for each other, on fewer cores: the team of a wide net, and blocks of a narrow one."""
+    for sizes, N in (([300, 400, 300, 5], 16), ([20, 60, 3], 3000)):
+        net, X = dn.MLP(sizes, seed=0), np.ones((N, sizes[0]))
+        expected = net.vjp(X, np.ones((N, sizes[-1])), threads=1)
+        for threads in (2, 8, 40):
+            np.testing.assert_array_equal(
+                net.vjp(X, np.ones((N, sizes[-1])), threads=threads), expected
+            )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -1,17 +1,20 @@
 """deltanet: the full, factored Jacobian of a multi-layer perceptron."""
 
 from deltanet._fit import Fit, fit, residuals
+from deltanet._memory import cache_info, clear_cache
+from deltanet._parallel import get_num_threads, set_num_threads
 from deltanet.config import __version__, show_config
 from deltanet.io import load, save
 from deltanet.jacobian import Jacobian
 from deltanet.mlp import MLP
-from deltanet.threads import get_num_threads, set_num_threads
 
 __all__ = [
     "MLP",
     "Fit",
     "Jacobian",
     "__version__",
+    "cache_info",
+    "clear_cache",
     "fit",
     "get_num_threads",
     "load",

@@ -2,13 +2,19 @@
 
 from deltanet import machine
 
-CACHE_BYTES = 256 * 2**20  # of dead results that are kept for the next ones: `clear_cache` gives them back
+CACHE_BYTES = (
+    256 * 2**20
+)  # of dead results that are kept for the next ones: `clear_cache` gives them back
 CACHED_RESULT_BYTES = 64 * 2**10  # what is smaller comes from malloc fast enough
 ARENA_BYTES = 16 * 2**20  # of a thread's workspace that is kept
 ARENAS = 16  # workspaces that are kept
-STREAM_BYTES = machine.last_level_cache()  # dense results that are larger are written past the caches
+STREAM_BYTES = (
+    machine.last_level_cache()
+)  # dense results that are larger are written past the caches
 FACTOR_BYTES = 8 * 2**20  # of the factors of samples whose Gram tiles are made together
-ROW_BYTES = 12 * 2**20  # of dense rows that a Gauss-Newton matrix of many parameters is made from at once
+ROW_BYTES = (
+    12 * 2**20
+)  # of dense rows that a Gauss-Newton matrix of many parameters is made from at once
 COPY_SAMPLES = 2**16  # of an X that has to be converted, at once
 WIDEST_LAYER = 2**31 - 1  # units: what BLAS counts with an int
 WORTH_A_LOOK_BYTES = 2**26  # what is smaller is allocated without asking for the free memory

@@ -1,3 +1,129 @@
-from deltanet.threads import _blas, get_num_threads, set_num_threads
+"""One level of parallelism at a time: SciPy's BLAS at one thread while our own threads work.
+
+threadpoolctl's limits do not serve for that: in its 3.8 only the thread that first set a limit may set one
+again, and no other is told so: two calls which overlap can leave BLAS at one thread for good. Here the
+library's own functions are called, found once. The count of users, and what an interrupt must not skip, are
+in _core/hold.pyx.
+"""
+
+import _thread
+import ctypes
+import os
+from itertools import product
+from pathlib import Path
+
+import scipy
+from scipy.linalg import cython_blas
+
+from deltanet import _validate, machine
+from deltanet._core import hold
+
+_AFFIXES = list(product(("scipy_", ""), ("", "64_", "_64")))  # of the names in builds of OpenBLAS
+_NAMES = [
+    *((f"{a}openblas_get_num_threads{z}", f"{a}openblas_set_num_threads{z}") for a, z in _AFFIXES),
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ("flexiblas_get_num_threads", "flexiblas_set_num_threads"),
+    ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),
+]
+_LAYERS = [f"{a}openblas_get_parallel{z}" for a, z in _AFFIXES]
+_OPENMP = 2  # what they return in a build with OpenMP, where each thread has a number of its own
+_OPENMP_NAMES = ("omp_get_max_threads", "omp_set_num_threads")
+
+
+VARIABLE = "DELTANET_NUM_THREADS"
+_number = _validate.threads(os.environ.get(VARIABLE) or machine.cores(), VARIABLE)
+
+
+def set_num_threads(threads):
+    """Set how many threads a call may use where its `threads=` says nothing.
+
+    At the start it is the environment variable DELTANET_NUM_THREADS, or else the count of cores.
+
+    Parameters
+    ----------
+    threads : int
+        At least 1. No result depends on it, to the last bit.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where it is not a positive integer.
+
+    Examples
+    --------
+    >>> import deltanet as dn
+    >>> before = dn.get_num_threads()
+    >>> dn.set_num_threads(1)
+    >>> dn.get_num_threads()
+    1
+    >>> dn.set_num_threads(before)
+    """
+    global _number
+    _number = _validate.threads(threads)
+
+
+def get_num_threads():
+    """How many threads a call may use where its `threads=` says nothing."""
+    return _number
+
+
 def held_blas():
-    return _blas
+    """A context in which SciPy's BLAS uses one thread; the last to leave restores what the first has found.
+
+    Contexts may be nested, and may overlap in any number of threads. What somebody else sets meanwhile is not
+    undone. A BLAS that is not known (Accelerate, the reference one) is left alone.
+    """
+    if not hold.is_installed():
+        hold.install(_linked() or _loaded())
+    return hold.Hold()
+
+
+def _linked():
+    """The functions of the library that SciPy's products are linked with.
+
+    The system's loader says which that is: it looks for a name in a module, then in what the module needs.
+    """
+    try:
+        return _functions(ctypes.CDLL(cython_blas.__file__))
+    except OSError:
+        return []
+
+
+def _loaded():
+    """Those of SciPy's own folder, or else of all BLAS libraries in the process (Windows)."""
+    controllers = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def search():
+        from threadpoolctl import ThreadpoolController
+
+        try:
+            controllers.extend(ThreadpoolController().select(user_api="blas").lib_controllers)
+        finally:
+            done.release()
+
+    # In a thread, where no handler of a signal runs: threadpoolctl calls itself back through C, and an
+    # exception in such a call is lost, and with it the library that it was about. And in a bare one: the
+    # start of a threading.Thread does not stand an interrupt.
+    _thread.start_new_thread(search, ())
+    done.acquire()
+    package = Path(scipy.__file__).parent
+    folders = (package.with_name("scipy.libs"), package / ".libs")
+    own = [c for c in controllers if Path(c.filepath).parent in folders]
+    return [functions for c in own or controllers for functions in _functions(c.dynlib)]
+
+
+def _functions(library):
+    """[(address of get, address of set, per thread)] of a library, or [] where it has none that are known."""
+    layers = [name for name in _LAYERS if hasattr(library, name)]
+    per_thread = bool(layers) and library[layers[0]]() == _OPENMP
+    for names in [_OPENMP_NAMES] if per_thread else _NAMES:
+        if all(hasattr(library, name) for name in names):
+            get, set_ = (ctypes.cast(library[name], ctypes.c_void_p).value for name in names)
+            return [(get, set_, per_thread)]
+    return []
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=hold.forked)

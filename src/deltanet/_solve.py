@@ -67,7 +67,6 @@ def invert(A, b, lambdas):
     Where the two together are below the rounding of A, the part of b is left out: it is of the null space.
     """
     floor = 10 * np.finfo(A.dtype).eps * A.trace()
-    diagonal = A.reshape(-1)[:: len(A) + 1]
     if len(lambdas) == 1 and lambdas[0] > floor:
         shifted = A.copy()
         shifted.reshape(-1)[:: len(A) + 1] += lambdas[0]
@@ -126,17 +125,13 @@ def matrix_free(J, r, damping, M):
 
 def lsmr(J, r, damping, M):
     """By LSMR, without a matrix and without squaring the singular values."""
-    from scipy.sparse import diags_array
-    from scipy.sparse.linalg import (
-        aslinearoperator,
-        lsmr,
-    )  # takes longer to import than all the rest
+    from scipy.sparse import diags_array, linalg  # takes longer to import than all the rest
 
     # In float64 on both sides: SciPy's scalars overflow in float32.
     columns = np.ones(J.shape[-1]) if M is None else 1 / np.sqrt(M.astype(float))
-    A = J.as_linear_operator() @ aslinearoperator(diags_array(columns))
+    A = J.as_linear_operator() @ linalg.aslinearoperator(diags_array(columns))
     tolerance = float(np.finfo(J.dtype).eps)
-    p = lsmr(
+    p = linalg.lsmr(
         A,
         r.reshape(-1).astype(float),
         damp=np.sqrt(damping),

@@ -356,7 +356,9 @@ def _pairs(Sigma, kept, sizes, kind):
     """One Kronecker pair (A, B) for each kept layer."""
     layers = [k for k, W, b in kept.layers if W and b]
     if len(layers) < len(kept.layers):
-        raise ValueError("Sigma of pairs (A, B) needs layers of which the weights and biases are kept")
+        raise ValueError(
+            "Sigma of pairs (A, B) needs layers of which the weights and biases are kept"
+        )
     if len(Sigma) != len(layers) or any(len(pair) != 2 for pair in Sigma):
         raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(layers)} layers")
     return [

@@ -337,26 +337,30 @@ def full_covariance(source, Sigma, threads=None):
 
 
 def _full_by_rows(source, K, form, Sigma, threads):
-    """K_st = J_s (J_t Sigma)^T, for some samples t at a time."""
-    m, P = source.m, source.kept.size
-    rows = max(1, _limits.ROW_BYTES // max(1, m * P * source.dtype.itemsize))
-    for start in range(0, source.N, rows):
-        part = slice(start, min(start + rows, source.N))
-        J = np.empty((part.stop - start, m, P), source.dtype)
-        (_, factors) = next(iter(source.pieces()))
-        source.engine.run(len(J), source.kept.columns, **cut(factors, part), J=J, stream=False)
-        J = J.reshape(len(J) * m, P)
+    """K_ij = J_i (J_j Sigma)^T, for some rows j of J at a time."""
+    P, rows = source.kept.size, len(K)
+    step = max(1, _limits.ROW_BYTES // max(1, P * source.dtype.itemsize))
+    for start in range(0, rows, step):
+        part = slice(start, min(start + step, rows))
+        J = np.empty((part.stop - start, P), source.dtype)
+        # each row as a sample of its own
+        samples = np.arange(part.start, part.stop) // source.m
+        inputs = [h if h is None else h[samples] for h in source.factors[0]]
+        deltas = [d if d is None else d.reshape(rows, -1)[part] for d in source.factors[1]]
+        source.engine.run(
+            len(J), source.kept.columns, inputs=inputs, deltas=deltas, r=1, J=J, stream=False
+        )
         if form == "diagonal":
             with np.errstate(under="ignore"):
-                JS = J * Sigma
+                JS = np.multiply(J, Sigma, out=J)
         else:
             JS = np.zeros_like(J)
             source.engine.multiply(JS, J, Sigma, threads)
-        K[:, start * m : part.stop * m] = jvp(source, JS.T, threads=threads).reshape(len(K), len(J))
+        K[:, part] = jvp(source, JS.T, threads=threads).reshape(rows, len(J))
 
 
 def _full_kronecker(source, Sigma, threads):
-    """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix of transformed factors on its left side."""
+    """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
     left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
     for (k, *_), (A, B) in zip(source.kept.layers, Sigma, strict=True):
@@ -379,4 +383,3 @@ def _full_kronecker(source, Sigma, threads):
     side = math.prod(source.lead) * source.m
     core.mirror(K.reshape(side, side))
     return K
-

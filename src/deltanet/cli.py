@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 
 import deltanet as dn
-from deltanet._validate import human
+from deltanet._memory import human
 from deltanet.io._files import replacing
 from deltanet.io.table import read_table
 

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from deltanet import _columns, _memory, _validate, _verbs
+from deltanet import _columns, _memory, _verbs
 from deltanet._core import engine as core
 from deltanet.params import split
 
@@ -675,8 +673,8 @@ class Jacobian:
             self._kept,
         ):
             raise ValueError(
-                f"other must be a Jacobian of sizes {self._sizes}, dtype {self.dtype} and the same "
-                f"columns; got {other!r}"
+                f"other must be a Jacobian of sizes {self._sizes}, the same columns and dtype "
+                f"{self.dtype}; got {other!r}"
             )
         return other._source()
 

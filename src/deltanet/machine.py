@@ -14,12 +14,6 @@ def cores():
         return os.cpu_count() or 1
 
 
-# The number of the core that the calling thread runs on; None where the system does not tell.
-current_core = None
-if hasattr(os, "sched_setaffinity"):
-    current_core = getattr(ctypes.CDLL(None), "sched_getcpu", None)
-
-
 def last_level_cache():
     """Bytes of the largest cache that core 0 writes through; 32 MiB where the system does not tell."""
     sizes = []

@@ -85,7 +85,16 @@ class MLP:
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
         self._kept = _columns.everything(sizes)
         layers = [
-            (False, _validate.CODES[name], parameter or 0, 0, n_in, n_out, start, start + n_in * n_out)
+            (
+                False,
+                _validate.CODES[name],
+                parameter or 0,
+                0,
+                n_in,
+                n_out,
+                start,
+                start + n_in * n_out,
+            )
             for (name, parameter), start, n_in, n_out in zip(
                 pairs, offsets, sizes, sizes[1:], strict=False
             )
@@ -553,7 +562,7 @@ class MLP:
     def vjp(self, X, u, wrt=None, out=None, threads=None, progress=None):
         """J^T u: the gradient of ``sum u_so y_so``, by plain back-propagation.
 
-        ``delta_u^(L) = u diag(f'(v^(L))),    dW^(k) = sum_s delta_u^(k)T h^(k-1),    db^(k) = sum_s delta_u^(k)``
+        ``dW^(k) = sum_s d^(k)T h^(k-1),    db^(k) = sum_s d^(k)`` with the rows d = u^T delta, one a sample.
 
         Parameters
         ----------

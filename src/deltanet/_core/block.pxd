@@ -184,10 +184,9 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
             for p in range(i, j):
                 squares[o * stride + p] = stacked[o * stride + p] * stacked[o * stride + p]
     if wanted & KFAC:
-        share(&i, &j, n, layout.team)
-        for o in range(r):
-            unload(<floating*> at.delta_stacked + o * N * delta_stride + i, delta_stride, delta + (o * n + i) * B,
-                   j - i, N, B, layout.context)
+        stack_delta(<floating*> at.delta_stacked, delta, delta_stride, layout)
+        if left != delta:
+            stack_delta(<floating*> at.left_stacked, left, delta_stride, layout)
     meet(layout.team)
     if wanted & VJP:
         if job.contracted:
@@ -198,7 +197,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
         ggn_diagonal(lane(job, <floating*> job.diagonal, vjp_length(job), number), left, delta, <floating*> at.d, squares, stride, layout)
     if wanted & KFAC:
         factors = lane(job, <floating*> job.kfac, vjp_length(job) + diagonal_length(job), number)
-        kfac(factors + job.at_A[k], factors + job.at_B[k], left, h, stacked, stride, <floating*> at.delta_stacked,
+        kfac(factors + job.at_A[k], factors + job.at_B[k], stacked, stride,
+             <floating*> (at.left_stacked if left != delta else at.delta_stacked), <floating*> at.delta_stacked,
              delta_stride, layout)
     meet(layout.team)
 
@@ -206,6 +206,15 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
 cdef inline bint vjp_of_rows(const Job* job) noexcept nogil:
     """Whether J^T H u is summed from dense rows of H J, which are made for the Gauss-Newton matrix anyway."""
     return job.wanted & GGN and job.wanted & VJP and not job.full_H
+
+
+cdef inline void stack_delta(floating* rows, const floating* delta, Py_ssize_t stride,
+                             const Layout* layout) noexcept nogil:
+    """delta sample by sample, output by output    (r, N, n_out)"""
+    cdef Py_ssize_t i, j, o, N = layout.N, B = layout.B
+    share(&i, &j, layout.n_out, layout.team)
+    for o in range(layout.r):
+        unload(rows + o * N * stride + i, stride, delta + (o * layout.n_out + i) * B, j - i, N, B, layout.context)
 
 
 cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_t start,

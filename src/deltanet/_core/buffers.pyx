@@ -4,8 +4,6 @@ A fresh page costs several times the arithmetic that fills it, and malloc gives 
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc
 
 cimport numpy as cnp
 
@@ -19,7 +17,7 @@ cnp.import_array()
 
 _lock = threading.Lock()
 _idle = []        # memory of results that have died, the oldest first
-_arenas = []      # workspaces that no call uses
+arenas = []      # workspaces that no call uses: `Arena` of engine.pyx
 
 
 cdef class Lease:
@@ -63,53 +61,14 @@ def lend(tuple shape, dtype):
     return np.frombuffer(Lease(memory), dtype, nbytes // dtype.itemsize).reshape(shape)
 
 
-cdef class Arena:
-    """Workspace of one thread: pointers to layers, then numbers. It grows and is used by every net."""
-
-    def __dealloc__(self):
-        free(self.memory)
-
-    cdef int hold(self, Py_ssize_t pointers, Py_ssize_t nbytes) except -1:
-        """Room for so many pointers and bytes, from a cache line's start on; what was in it is lost."""
-        cdef Py_ssize_t needed = pointers * sizeof(void*) + nbytes + 64
-        if needed > self.size:
-            free(self.memory)
-            self.size = 0
-            self.memory = malloc(needed)
-            if self.memory == NULL:
-                raise MemoryError(f"the workspace of a thread would need {needed} bytes")
-            self.size = needed
-        self.pointers = <void**> self.memory
-        self.numbers = <char*> (self.pointers + pointers)
-        self.numbers += -<uintptr_t> self.numbers % 64
-        return 0
-
-
-cdef Arena borrow():
-    """A workspace for a thread of a call."""
-    try:
-        return _arenas.pop()
-    except IndexError:
-        return Arena()
-
-
-cdef void give_back(Arena arena):
-    """For the next call, if it is not an outsize one."""
-    if arena.size <= _limits.ARENA_BYTES and len(_arenas) < _limits.ARENAS:
-        _arenas.append(arena)
-
-
 def held():
     """(bytes of dead results, bytes of workspaces) that are kept."""
-    cdef Py_ssize_t total = 0
-    for arena in list(_arenas):
-        total += (<Arena> arena).size
     with _lock:
-        return sum([each.nbytes for each in _idle]), total
+        return sum([each.nbytes for each in _idle]), sum([each.size for each in list(arenas)])
 
 
 def clear():
     """Give everything back to the system that no result and no call uses."""
     with _lock:
         _idle.clear()
-    _arenas.clear()
+    arenas.clear()

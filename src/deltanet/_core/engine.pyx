@@ -21,13 +21,13 @@ from deltanet._core import buffers
 
 from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
+from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GRAM_ROWS, INPUT_JACOBIAN, KFAC,
     LANES_KEPT, LANE_BYTES, OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut, diagonal_length,
     ggn_length, kept_length, lay_out, point_kept, vjp_length,
 )
-from deltanet._core.buffers cimport Arena, borrow, give_back
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.product cimport dn_has_tiles, gemm
 from deltanet._core.rows cimport whole_vectors
@@ -75,6 +75,48 @@ cdef int64_t POLL_NS = 50 * 1000 * 1000  # between two looks at signals
 cdef struct Workspace:
     void** pointers
     char* numbers
+
+
+cdef class Arena:
+    """Workspace of one thread: pointers to layers, then numbers. It grows and is used by every net."""
+
+    cdef void* memory
+    cdef readonly Py_ssize_t size
+    cdef void** pointers
+    cdef char* numbers
+
+    def __dealloc__(self):
+        free(self.memory)
+
+    cdef int hold(self, Py_ssize_t pointers, Py_ssize_t nbytes) except -1:
+        """Room for so many pointers and bytes, from a cache line's start on; what was in it is lost."""
+        cdef Py_ssize_t needed = pointers * sizeof(void*) + nbytes + 64
+        if needed > self.size:
+            free(self.memory)
+            self.size = 0
+            self.memory = malloc(needed)
+            if self.memory == NULL:
+                raise MemoryError(f"the workspace of a thread would need {needed} bytes")
+            self.size = needed
+        self.pointers = <void**> self.memory
+        self.numbers = <char*> (self.pointers + pointers)
+        self.numbers += -<uintptr_t> self.numbers % 64
+        return 0
+
+
+cdef Arena borrow():
+    """A workspace for a thread of a call."""
+    try:
+        return buffers.arenas.pop()
+    except IndexError:
+        return Arena()
+
+
+cdef int give_back(Arena arena) except -1:
+    """For the next call, if it is not an outsize one."""
+    if arena.size <= _limits.ARENA_BYTES and len(buffers.arenas) < _limits.ARENAS:
+        buffers.arenas.append(arena)
+    return 0
 
 
 cdef class Columns:
@@ -158,7 +200,7 @@ cdef class Engine:
     def run(self, Py_ssize_t N, Columns columns=None, X=None, y=None, inputs=None, deltas=None, kept_inputs=None,
             kept_deltas=None, J=None, Jx=None, Jv=None, v=None, u=None, H=None, vjp=None, diagonal=None, ggn=None,
             kfac=None, norms=None, covariance=None, Sigma=None, HJ=None, first_weight=None, lanes_kept=None, B=None,
-            threads=None, progress=None, stream=None):
+            Py_ssize_t r=0, threads=None, progress=None, stream=None):
         """Evaluate whatever is given an array, for N samples.
 
         The source is X (N, n_0), or the factors `inputs` and `deltas`, lists of one array a layer, None where it
@@ -168,7 +210,7 @@ cdef class Engine:
         with v (P,), without Jv, is J^T H J v, H (N,). Sums, zero before: vjp, diagonal (P,), ggn (P, P), its lower
         half, kfac (length,), the factors of each layer one behind the other, their lower halves, A not yet over N;
         H (N,) or (N, m, m) weighs them.
-        `columns` are the kept ones. `stream` says whether J is written past the caches: by default if it is large.
+        `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is written past the caches: by default if it is large.
         """
         cdef Call call = Call(self, threads, progress)
         cdef Job* job = &call.job
@@ -176,7 +218,7 @@ cdef class Engine:
         if columns is None:
             columns = self.everything
         memset(job, 0, sizeof(Job))
-        job.net, job.context, job.N, job.r = &self.net, &CONTEXT, N, self.net.m
+        job.net, job.context, job.N, job.r = &self.net, &CONTEXT, N, r or self.net.m
         job.column, job.bias_column, job.P = columns.column, columns.bias_column, columns.P
         job.theta, job.affine = data(self.theta if first_weight is None else first_weight), data(self.affine)
         job.X, job.y, job.J, job.Jx, job.Jv = data(X), data(y), data(J), data(Jx), data(Jv)
@@ -433,6 +475,8 @@ cdef inline Py_ssize_t take_unit(Tiles tiles, int rank) noexcept nogil:
 
 cdef void ggn_work(void* argument, int rank, int size) noexcept nogil:
     cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
+    if rank > 0:
+        limit_thread()
     while unit >= 0:
         if (<Tiles> argument).engine.is_double:
             ggn_tile(<double*> (<Tiles> argument).C, <const double*> (<Tiles> argument).HJ,
@@ -445,6 +489,8 @@ cdef void ggn_work(void* argument, int rank, int size) noexcept nogil:
 
 cdef void product_work(void* argument, int rank, int size) noexcept nogil:
     cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
+    if rank > 0:
+        limit_thread()
     while unit >= 0:
         if (<Tiles> argument).engine.is_double:
             columns_of_product(<Tiles> argument, unit * PRODUCT_COLUMNS, <double> 0)
@@ -672,6 +718,8 @@ cdef void work_through(void* argument, int rank, int size) noexcept nogil:
     cdef Team alone = Team(0, 1, NULL)
     cdef Team team = Team(rank, size, &(<Call> argument).barrier)
     cdef Py_ssize_t unit, block, stop, units = job.lanes if job.lanes > 0 else job.blocks
+    if rank > 0 and not job.context.tiles:
+        limit_thread()
     if job.shared:
         for block in range(job.blocks):
             run(<Call> argument, block, 0, 0, &team)

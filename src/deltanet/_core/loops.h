@@ -18,6 +18,7 @@
 #include <stddef.h>
 
 #include "simd.h"
+#include "squares.h"
 
 #define DN_JOIN_(name, type, level) dn_##name##_##type##_##level
 #define DN_JOIN(name, type, level) DN_JOIN_(name, type, level)

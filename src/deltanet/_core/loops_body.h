@@ -94,20 +94,20 @@ DN_TARGET static void DN_NAME(sum_rows)(DN_REAL *DN_RESTRICT c, const DN_REAL *A
             c[p] += A[j * B + p] * D[j * B + p];
 }
 
-/* By blocks that fit the nearest cache on both sides. */
+/* out (n, m; rows ldo apart) := in^T, in (m, n; rows ldi apart): by squares of a vector's width, which the
+ * processor turns in its registers where it can (squares.h). */
 DN_TARGET static void DN_NAME(transpose)(DN_REAL *DN_RESTRICT out, ptrdiff_t ldo, const DN_REAL *DN_RESTRICT in,
                                          ptrdiff_t ldi, ptrdiff_t m, ptrdiff_t n) {
-    enum { SIDE = 8 };
-    for (ptrdiff_t i = 0; i < m; i += SIDE)
-        for (ptrdiff_t j = 0; j < n; j += SIDE) {
-            if (i + SIDE <= m && j + SIDE <= n) {
-                for (int q = 0; q < SIDE; q++)
-                    for (int p = 0; p < SIDE; p++)
-                        out[(j + q) * ldo + i + p] = in[(i + p) * ldi + j + q];
-                continue;
-            }
-            for (ptrdiff_t q = j; q < n && q < j + SIDE; q++)
-                for (ptrdiff_t p = i; p < m && p < i + SIDE; p++)
-                    out[q * ldo + p] = in[p * ldi + q];
-        }
+    enum { SIDE = 32 / sizeof(DN_REAL) };
+    ptrdiff_t i, j;
+    for (j = 0; j + SIDE <= n; j += SIDE) {
+        for (i = 0; i + SIDE <= m; i += SIDE)
+            DN_NAME(turn)(out + j * ldo + i, ldo, in + i * ldi + j, ldi);
+        for (; i < m; i++)
+            for (int q = 0; q < SIDE; q++)
+                out[(j + q) * ldo + i] = in[i * ldi + j + q];
+    }
+    for (; j < n; j++)
+        for (i = 0; i < m; i++)
+            out[j * ldo + i] = in[i * ldi + j];
 }

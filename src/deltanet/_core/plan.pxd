@@ -100,6 +100,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void* stacked                  # h^(k-1) sample by sample
     void* squares
     void* delta_stacked            # each row of delta sample by sample
+    void* left_stacked             # and of H delta
     void* norms
     void* C
     void* JU
@@ -167,6 +168,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     at.stacked = take(&free, stack, sums)
     at.squares = take(&free, stack, (wanted & GGN_DIAGONAL) != 0)
     at.delta_stacked = take(&free, r * stack, (wanted & KFAC) != 0)
+    at.left_stacked = take(&free, r * stack, wanted & KFAC and job.H != NULL)
     at.norms = take(&free, r * B, (wanted & ROW_NORMS) != 0)
     at.C = take(&free, r * r * B, (wanted & COVARIANCE) != 0)
     at.JU = take(&free, r * job.columns * B, (wanted & DIRECTIONS) != 0 or job.form == LOW_RANK)

@@ -74,17 +74,15 @@ cdef inline void syrk(floating* C, Py_ssize_t ldc, const floating* J, Py_ssize_t
 
 
 cdef enum:
-    LOWER_ROWS = 48  # rows of a symmetric product that are made at once, the columns to their diagonal
-    FEW_LOWER_ROWS = 12  # of a small one
+    LOWER_ROWS = 12  # rows of a symmetric product that are made at once, the columns to their diagonal
 
 
 cdef inline void lower_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
                                const floating* B, Py_ssize_t ldb, Py_ssize_t n, Py_ssize_t K,
                                const Context* context, const Team* team) noexcept nogil:
     """C := C + A B in its lower half and a little beyond, each thread of the team some rows    (n, n)"""
-    cdef Py_ssize_t rows = LOWER_ROWS if n > 2 * LOWER_ROWS else FEW_LOWER_ROWS
-    cdef Py_ssize_t i = team.rank * rows
+    cdef Py_ssize_t i = team.rank * LOWER_ROWS
     while i < n:
-        product(C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, min(rows, n - i),
-                min(n, i + rows), K, <const floating*> NULL, True, context)
-        i += team.size * rows
+        product(C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, min(<Py_ssize_t> LOWER_ROWS, n - i),
+                min(n, i + LOWER_ROWS), K, <const floating*> NULL, True, context)
+        i += team.size * LOWER_ROWS

@@ -6,6 +6,8 @@
 #ifndef DN_SIMD_H
 #define DN_SIMD_H
 
+#include <stddef.h>
+
 #if defined(__GNUC__) && defined(__x86_64__)
 
 #define DN_LEVELS 1

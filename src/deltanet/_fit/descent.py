@@ -9,8 +9,8 @@ A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); those refuse
 but by no more than STEEPEST, so that mu is not raised far beyond need. Nor does it fall below the rounding of
 J^T J. A step that conjugate gradients have cut short keeps that prediction, as p^T (g - (A + mu 1) p) = 0.
 
-This file knows the problem by its loss, its linearisation and its damped step alone (problem.py). Small problems
-take microseconds a step: numbers here are plain floats, and a vector is touched as rarely as can be.
+This file knows the problem by its loss, its linearisation and its damped step alone (problem.py). A step on
+a small problem takes microseconds: numbers are plain floats, and vectors are touched as rarely as can be.
 """
 
 import math

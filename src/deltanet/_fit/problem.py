@@ -7,9 +7,9 @@
     (J^T W J + Lambda + mu 1) p = g                                                  Primal, MatrixFree
     p = D^-1 J^T z + q,    (J D^-1 J^T + 1) z = r - J q                              Dual
 
-with D = Lambda + mu 1 and q = D^-1 Lambda theta; in the dual form W^(1/2) is part of J and r. One linearisation
-serves every mu that is tried at its theta, and every array is made once: a step on a small problem is a few
-calls of the core and of LAPACK, and nothing else.
+with D = Lambda + mu 1 and q = D^-1 Lambda theta; in the dual form W^(1/2) is part of J and r. One
+linearisation serves every mu that is tried at its theta, and every array is made once: a step on a small
+problem is a few calls of the core and of LAPACK, and nothing else.
 """
 
 import numpy as np

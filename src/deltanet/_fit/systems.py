@@ -15,7 +15,7 @@ from contextlib import nullcontext
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from deltanet import _memory, threads
+from deltanet import _memory, _parallel
 from deltanet.params import offsets
 
 SOLVERS = "auto", "direct", "cg"
@@ -59,11 +59,12 @@ def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, P
 
 
 def blas_for(side):
-    """A context for factorisations of matrices of this side: BLAS with one thread, or as it is if they are large.
+    """A context to factorise a matrix of this side in: BLAS at one thread, or as it is if that is large.
 
-    BLAS's threads wait for each other in loops, and where another process has the core that takes 200 ms.
+    BLAS's threads wait for each other in loops: if another process has one of their cores, that was seen to
+    take 200 ms.
     """
-    return nullcontext() if side >= LARGE_SIDE else threads.for_products(0)
+    return nullcontext() if side >= LARGE_SIDE else _parallel.held_blas()
 
 
 def cholesky(A, b):

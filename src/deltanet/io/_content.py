@@ -7,12 +7,14 @@ output_scale. Files without a header are taken for the state_dict of a torch Seq
 
 import json
 import re
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 VERSION = 1
 LONGEST = 2**14  # characters of a header, and a sixteenth of the file
+DEEPEST = 8  # brackets that are open at once: ours need three, Python 3.13 would read thousands
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
@@ -43,6 +45,9 @@ def parse(text, size):
     """The header from its JSON."""
     if len(text) > longest(size):
         raise ValueError(f"the header of {len(text)} characters is too long")
+    brackets = re.sub(r"[^\[\]{}]", "", STRING.sub("", text))
+    if max(accumulate(1 if c in "[{" else -1 for c in brackets), default=0) > DEEPEST:
+        raise ValueError(f"the header nests deeper than {DEEPEST}")
     return json.loads(text)
 
 

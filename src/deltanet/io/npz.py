@@ -17,8 +17,11 @@ SLACK = 2**16
 
 def write(path, header, arrays):
     """Write a header and arrays, whole or not at all."""
-    with replacing(path) as partial, open(partial, "xb") as file:
-        np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
+    # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
+    with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
+        for name, array in {HEADER: np.array(json.dumps(header)), **arrays}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read(path):

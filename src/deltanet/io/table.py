@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deltanet._validate import room
+from deltanet._memory import room
 from deltanet.io import _npy
 from deltanet.io._files import reading
 

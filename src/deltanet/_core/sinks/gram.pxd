@@ -55,24 +55,33 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
 cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t rows,
                             Py_ssize_t columns, bint mirrored, const Corner* at) noexcept nogil:
     """The tile into K (rows, m, columns, m), (m, rows, columns) or (rows, columns); `mirrored`: its transpose too."""
-    cdef Py_ssize_t o, p, s, z, plane = 0
-    cdef Py_ssize_t row, column, row_step, column_step, row2, column2
-    cdef floating scale = <floating> 1 / m if outputs == TRACE else 1
-    for o in range(at.o, at.o_stop if outputs != TRACE else at.o + 1):
-        for p in range(at.p if outputs == ALL_OUTPUTS else o, at.p_stop if outputs == ALL_OUTPUTS else o + 1):
-            if outputs == ALL_OUTPUTS:
-                row, row_step = (at.first * m + o) * columns * m, columns * m * m
-                column, column_step = at.first2 * m + p, m
-                row2, column2 = (at.first2 * m + p) * columns * m, at.first * m + o
-            else:
-                row, row_step = ((o * rows if outputs == EACH_OUTPUT else 0) + at.first) * columns, columns
-                column, column_step = at.first2, 1
-                row2, column2 = ((o * rows if outputs == EACH_OUTPUT else 0) + at.first2) * columns, at.first
-            for s in range(at.N):
+    cdef Py_ssize_t o, p, s, z, plane, B = at.B, B2 = at.B2, wide = at.p_stop - at.p
+    cdef floating scale = <floating> 1 / m
+    cdef floating* out
+    if outputs == ALL_OUTPUTS:  # each row of K from its beginning to its end
+        for s in range(at.N):
+            for o in range(at.o, at.o_stop):
+                out = K + (((at.first + s) * m + o) * columns + at.first2) * m + at.p
+                plane = (o - at.o) * wide
                 for z in range(at.N2):
-                    K[row + s * row_step + column + z * column_step] = scale * tile[(plane * at.B + s) * at.B2 + z]
-            if mirrored:
-                for z in range(at.N2):
+                    for p in range(wide):
+                        out[z * m + p] = tile[((plane + p) * B + s) * B2 + z]
+        if mirrored:
+            for z in range(at.N2):
+                for p in range(at.p, at.p_stop):
+                    out = K + (((at.first2 + z) * m + p) * columns + at.first) * m
                     for s in range(at.N):
-                        K[row2 + z * row_step + column2 + s * column_step] = scale * tile[(plane * at.B + s) * at.B2 + z]
-            plane += 1
+                        for o in range(at.o, at.o_stop):
+                            out[s * m + o] = tile[(((o - at.o) * wide + p - at.p) * B + s) * B2 + z]
+        return
+    for o in range(at.o, at.o_stop if outputs == EACH_OUTPUT else at.o + 1):
+        plane = o - at.o
+        for s in range(at.N):
+            for z in range(at.N2):
+                K[(o * rows + at.first + s) * columns + at.first2 + z] = tile[(plane * B + s) * B2 + z] * (
+                    1 if outputs == EACH_OUTPUT else scale)
+        if mirrored:
+            for z in range(at.N2):
+                for s in range(at.N):
+                    K[(o * rows + at.first2 + z) * columns + at.first + s] = tile[(plane * B + s) * B2 + z] * (
+                        1 if outputs == EACH_OUTPUT else scale)

@@ -1,0 +1,1 @@
+cdef void limit_thread() noexcept nogil
