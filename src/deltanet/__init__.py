@@ -1,12 +1,11 @@
 """deltanet: the full, factored Jacobian of a multi-layer perceptron."""
 
+from deltanet._fit import Fit, fit, residuals
 from deltanet._memory import cache_info, clear_cache
 from deltanet._parallel import get_num_threads, set_num_threads
 from deltanet.config import __version__, show_config
-from deltanet.fitting import Fit, fit
 from deltanet.io import load, save
 from deltanet.jacobian import Jacobian
-from deltanet.least_squares import residuals
 from deltanet.mlp import MLP
 
 __all__ = [

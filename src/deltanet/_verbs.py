@@ -161,7 +161,8 @@ def ggn(source, H=None, out=None, threads=None, progress=None):
     P = source.kept.size
     instead = "use ggn_diagonal(), kfac() or wrt="
     out = source.sum(out, (P, P), "ggn", *given(H), instead=instead)
-    _add_ggn(source, out, H, None, None, threads, progress)
+    add_ggn(source, out, H, None, None, threads, progress)
+    core.mirror(out)
     return out
 
 
@@ -172,12 +173,13 @@ def normal_equations(source, R, H=None, threads=None, progress=None):
     instead = "use ggn_diagonal(), kfac() or wrt="
     A = source.sum(None, (P, P), "normal_equations", instead=instead)
     g = source.sum(None, (P,), "normal_equations")
-    _add_ggn(source, A, H, R, g, threads, progress)
+    add_ggn(source, A, H, R, g, threads, progress)
+    core.mirror(A)
     return A, g
 
 
-def _add_ggn(source, A, H, R, g, threads, progress):
-    """A += J^T H J, and g += J^T H R where they are given."""
+def add_ggn(source, A, H, R, g, threads=None, progress=None):
+    """A += J^T H J in its lower half, and g += J^T H R where they are given."""
     engine, kept, m = source.engine, source.kept, source.m
     samplewise = [name for name, array in (("H", H), ("u", R)) if array is not None]
     if engine.keeps_ggn(kept.columns):
@@ -195,7 +197,6 @@ def _add_ggn(source, A, H, R, g, threads, progress):
                     _some_rows(source, A, g, part, cut(given, some), J, HJ, H, R, threads)
                     if report:
                         report(part.stop)
-    core.mirror(A)
 
 
 def _some_rows(source, A, g, part, given, J, HJ, H, R, threads):

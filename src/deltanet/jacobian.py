@@ -604,12 +604,10 @@ class Jacobian:
             return _verbs.full_covariance(self._source(), Sigma, threads)
         return _verbs.covariance(self._source(), Sigma, threads=threads)
 
-    def solve(self, r, damping, damping_matrix="identity"):
+    def solve(self, r, damping, damping_matrix="identity", solver="auto"):
         """``argmin |J p - r|^2 + damping |p|^2``: one damped Gauss-Newton step.
 
-        On the smaller side of J, P x P or (N m) x (N m), by Cholesky; by LSMR where neither fits in
-        memory. With a damping of 0 the solution of least norm, by the singular values of the dense
-        Jacobian where that fits. Several dampings share one factorisation.
+        With a damping of 0 it is the solution of least norm.
 
         Parameters
         ----------
@@ -618,6 +616,12 @@ class Jacobian:
             At least 0.
         damping_matrix : {"identity", "marquardt"}
             |p|^2, or ``p^T diag(J^T J) p``.
+        solver : {"auto", "direct", "cg"}
+            "direct": a Cholesky factorisation on the smaller side of J, P x P or (N m) x (N m); one
+            eigendecomposition for several dampings; the singular values of the dense Jacobian for a damping
+            of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a damping
+            of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed a
+            fourth of the memory available.
 
         Returns
         -------
@@ -626,7 +630,7 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where r or damping is not as above.
+            If r, damping, damping_matrix or solver is not as above.
 
         References
         ----------
@@ -640,11 +644,9 @@ class Jacobian:
         >>> J.solve(np.ones((3, 2)), damping=1e-3).shape
         (58,)
         """
-        from deltanet import solve
+        from deltanet import _solve
 
-        return solve.solve(
-            self, _verbs.outputs_like(self._source(), r, "r")[0][0], damping, damping_matrix
-        )
+        return _solve.solve(self, r, damping, damping_matrix, solver)
 
     # Inside the package
 

@@ -8,11 +8,11 @@ from deltanet._core.forward cimport forward, tangent
 from deltanet._core.loops cimport dots, sum_rows
 from deltanet._core.net cimport Net, Team, share
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC, OUTPUTS, ROW_NORMS, TANGENT,
-    VJP, Job, Space, diagonal_length, lane, vjp_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC, OUTPUTS,
+    ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
-from deltanet._core.product cimport gemm
+from deltanet._core.product cimport gemm, product
 from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance
 from deltanet._core.sinks.dense cimport dense_rows
@@ -36,6 +36,11 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     cdef floating** delta = <floating**> at.delta
     cdef const floating* theta = <const floating*> job.theta
     cdef const floating* affine = <const floating*> job.affine
+    cdef const floating* u = NULL  # the seed, where it is not the identity
+    if job.wanted & GAUSS_NEWTON_VECTOR:
+        u = <const floating*> at.u
+    elif job.r == 1 and job.u != NULL and not job.contracted:
+        u = <const floating*> job.u + start * net.m
     if job.X != NULL:
         forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
         outputs(job, at, zero, start, N, B, team)
@@ -45,11 +50,9 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
             layout.column, layout.bias_column = job.column[k], job.bias_column[k]
             if job.X != NULL and k == net.L:
-                begin(delta[k], <const floating*> job.u + start * net.m if job.r == 1 and job.u != NULL
-                      and not job.contracted else <const floating*> NULL, fprime, affine, net, N, B, job.r, team)
+                begin(delta[k], u, fprime, affine, net, N, B, job.r, team)
             elif job.X != NULL:
-                step(delta[k], delta[k + 1], k + 1, job.u == NULL or job.contracted, fprime, theta, net, B, job.r,
-                     job.context, team)
+                step(delta[k], delta[k + 1], k + 1, u == NULL, fprime, theta, net, B, job.r, job.context, team)
             elif job.deltas[k] != NULL:
                 fetch(job, at, zero, k, start, &layout)
             if job.X != NULL or job.deltas[k] != NULL:
@@ -60,17 +63,26 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
 
 cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
                          const Team* team) noexcept nogil:
-    """y, and J v by a tangent."""
+    """y, and J v by a tangent; or H J v, the seed of J^T H J v."""
     cdef const Net* net = job.net
-    cdef Py_ssize_t i, j, m = net.m
+    cdef Py_ssize_t i, j, o, s, m = net.m
     cdef floating* dy
+    cdef floating* u = <floating*> at.u
+    cdef const floating* H = <const floating*> job.H + start
     share(&i, &j, m, team)
     if job.wanted & OUTPUTS:
         unload(<floating*> job.y + start * m + i, m, <floating*> at.h[net.L] + i * B, j - i, N, B, job.context)
-    if job.wanted & TANGENT:
+    if job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR):
         dy = tangent(<floating**> at.dh, <floating**> at.h, <floating**> at.fprime, <const floating*> job.v,
                      <const floating*> job.theta, <const floating*> job.affine, net, B, job.context, team)
+    if job.wanted & TANGENT:
         unload(<floating*> job.Jv + start * m + i, m, dy + i * B, j - i, N, B, job.context)
+    if job.wanted & GAUSS_NEWTON_VECTOR:
+        unload(u + i, m, dy + i * B, j - i, N, B, job.context)
+        if job.H != NULL:
+            for s in range(N):
+                for o in range(i, j):
+                    u[s * m + o] *= H[s]
 
 
 cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
@@ -158,6 +170,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     elif wanted & COVARIANCE and job.form != FULL:
         covariance(<floating*> at.C, job.form, <floating> job.sigma, &job.pairs[k] if job.pairs != NULL else NULL,
                    delta, h, work, layout)
+    if vjp_of_rows(job):
+        wanted &= ~VJP
     if not wanted & (VJP | GGN_DIAGONAL | KFAC):
         return
     if job.H != NULL and wanted & (GGN_DIAGONAL | KFAC):
@@ -189,6 +203,11 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     meet(layout.team)
 
 
+cdef inline bint vjp_of_rows(const Job* job) noexcept nogil:
+    """Whether J^T H u is summed from dense rows of H J, which are made for the Gauss-Newton matrix anyway."""
+    return job.wanted & GGN and job.wanted & VJP and not job.full_H
+
+
 cdef inline void stack_delta(floating* rows, const floating* delta, Py_ssize_t stride,
                              const Layout* layout) noexcept nogil:
     """delta sample by sample, output by output    (r, N, n_out)"""
@@ -205,6 +224,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef int wanted = job.wanted
     cdef const Net* net = job.net
     cdef floating* J = <floating*> at.J
+    cdef floating* left = J
     cdef floating* C = <floating*> at.C
     if wanted & (DENSE_ROWS | GGN) or (wanted & COVARIANCE and job.form == FULL):
         if B == 1:  # which is that order
@@ -215,7 +235,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                     stack_layer(job, at, zero, k, layout)
         meet(layout.team)
         if wanted & DENSE_ROWS:
-            J = <floating*> job.J + start * r * P
+            J = left = <floating*> job.J + start * r * P
         dense_rows(J, <floating**> at.rows, <floating**> at.delta_rows, job.column, job.bias_column, job.lowest, P, net,
                    N, r, job.stream, job.context, layout.team)
         meet(layout.team)
@@ -228,7 +248,12 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                 weigh_rows(J + N * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1), job.full_H,
                            N, r, P)
             meet(layout.team)
-        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), J + N * r * P if job.H != NULL else J, J, N * r, P, job.context, layout.team)
+        if job.H != NULL:
+            left += N * r * P
+        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P, job.context, layout.team)
+        if vjp_of_rows(job) and layout.team.rank == 0:
+            product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1, left, P,
+                    1, P, N * r, <const floating*> NULL, True, job.context)
     if wanted & INPUT_JACOBIAN:
         through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
                         job.context, layout.team)

@@ -24,8 +24,9 @@ from deltanet._core.block cimport run_block
 from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GGN, GGN_DIAGONAL, GGN_LANE_BYTES, GRAM_ROWS, INPUT_JACOBIAN, KFAC, LANES_KEPT,
-    OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut, diagonal_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES, GRAM_ROWS,
+    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut,
+    diagonal_length,
     ggn_length, kept_length, lay_out, point_kept, vjp_length,
 )
 from deltanet._core.pool cimport dn_barrier, meet
@@ -206,7 +207,8 @@ cdef class Engine:
         The source is X (N, n_0), or the factors `inputs` and `deltas`, lists of one array a layer, None where it
         is not kept. Results: y (N, m), the factors into `kept_inputs` and `kept_deltas`, J (N, r, P), Jx (N, m, n_0),
         norms (N, m), covariance (N, m, m) of Sigma = (form, what `_validate` made of it); with v (columns, P of the
-        net): Jv (N, m, columns); with u (N, m): vjp (P,). Sums, zero before: vjp, diagonal (P,), ggn (P, P), its lower
+        net): Jv (N, m, columns); with u (N, m): vjp (P,), which
+        with v (P,), without Jv, is J^T H J v, H (N,). Sums, zero before: vjp, diagonal (P,), ggn (P, P), its lower
         half, kfac (length,), the factors of each layer one behind the other, their lower halves, A not yet over N;
         H (N,) or (N, m, m) weighs them.
         `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is written past the caches: by default if it is large.
@@ -233,6 +235,9 @@ cdef class Engine:
         if Jv is not None:
             job.wanted |= TANGENT if X is not None else DIRECTIONS
             job.columns = (<object> v).shape[0] if (<object> v).ndim == 2 else 1
+        elif v is not None and vjp is not None:
+            job.wanted |= GAUSS_NEWTON_VECTOR
+            job.r = 1
         job.contracted = u is not None and (X is None or job.wanted & (GGN | GGN_DIAGONAL | KFAC | DENSE_ROWS) != 0)
         if u is not None and not job.contracted:
             job.r = 1

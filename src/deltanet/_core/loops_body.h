@@ -2,6 +2,10 @@
 
 DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
                                      const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in) {
+    if (n_in == 1) /* a loop that is worth vectors */
+        for (ptrdiff_t j = 0; j < n_out; j++)
+            out[j] = d[j] * g[0];
+    else
     for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
         for (ptrdiff_t i = 0; i < n_in; i++)
             out[i] = d[j] * g[i];

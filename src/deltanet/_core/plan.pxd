@@ -21,6 +21,7 @@ cdef enum:               # what is wanted, or'd together
     KFAC = 1024
     COVARIANCE = 2048
     LANES_KEPT = 4096    # the factors as they lie in the block, for the Gram matrix
+    GAUSS_NEWTON_VECTOR = 8192  # J^T H J v in one pass: J v of a block is the seed of its VJP, H (N,)
 
 cdef enum:
     BLOCK_BYTES = 256 * 1024       # of a block's workspace: half of a small L2 cache
@@ -165,10 +166,10 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
             place(layers, 2 * L1 + k, turns[k % 2])
     stack = whole_vectors(widest, itemsize) * N
     for k in range(2):
-        at.dh[k] = take(&free, widest * B, (wanted & TANGENT) != 0)
+        at.dh[k] = take(&free, widest * B, (wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0)
     at.left = take(&free, r * widest * B, job.H != NULL)
     at.H = take(&free, r * r * B if job.full_H else B, job.H != NULL)
-    at.u = take(&free, r * B, job.contracted)
+    at.u = take(&free, max(r, net.m) * B, job.contracted or (wanted & GAUSS_NEWTON_VECTOR) != 0)
     at.d = take(&free, widest * B, sums)
     at.stacked = take(&free, stack, sums)
     at.squares = take(&free, stack, (wanted & GGN_DIAGONAL) != 0)
@@ -207,11 +208,11 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
 
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
     """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
-    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting
+    cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting, parts
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
     cdef bint below = job.lowest <= job.net.L
     cdef Space space
-    job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & TANGENT) != 0))
+    job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0))
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
     job.length = vjp_length(job) + diagonal_length(job) + job.kfac_length + ggn_length(job)
@@ -219,7 +220,8 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
     if not job.wanted & LANES_KEPT:  # which is told its blocks
-        job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + FINEST - 1) // FINEST)), itemsize)
+        parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
+        job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))

@@ -7,7 +7,10 @@
 
 A step that is taken multiplies mu by max(1/3, 1 - (2 gain - 1)^3); those refused in a row by 2, 4, 8, ...,
 but by no more than STEEPEST, so that mu is not raised far beyond need. Nor does it fall below the rounding of
-J^T J. This file knows the problem by its loss, its linearisation and its damped step alone (normal.py).
+J^T J. A step that conjugate gradients have cut short keeps that prediction, as p^T (g - (A + mu 1) p) = 0.
+
+This file knows the problem by its loss, its linearisation and its damped step alone (problem.py). A step on
+a small problem takes microseconds: numbers are plain floats, and vectors are touched as rarely as can be.
 """
 
 import math
@@ -15,6 +18,7 @@ import time
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import blas
 
 from deltanet import _validate
 
@@ -49,81 +53,92 @@ class Descent:
     def __init__(self, problem, held, limits):
         self.problem, self.held, self.limits = problem, held, limits
         self.began = time.perf_counter()
-        self.net = problem.net
-        self.theta = self.net.params.copy()
-        self.start = self.loss = _validate.start(problem.loss(self.theta), "the loss")
+        self.net, self.params = problem.net, problem.theta
+        self.theta = self.params.copy()
+        self.start = self.loss = _validate.start(problem.loss(), "the loss")
         self.validation = math.nan
         if held:
-            self.validation = _validate.start(held.loss(self.theta), "the validation loss")
+            self.validation = _validate.start(held.loss(), "the validation loss")
         problem.linearise()
-        self.mu, self.nu = max(EPS, limits.damping) * self.unit(), 2.0
+        self.unit = unit(problem)
+        self.mu, self.nu = max(EPS, limits.damping) * self.unit, 2.0
         self.least = self.mu
         self.lowest = self.validation if held else self.loss
         self.best, self.best_loss, self.since = self.theta, self.loss, 0
         self.history = []
 
-    def unit(self):
-        """The mean squared singular value of J, the prior's rows with it."""
-        return max(self.problem.trace / self.problem.rank, EPS)
-
     def run(self, report, callback):
         """Steps until there is a reason to stop, which is returned."""
-        limits = self.limits
+        limits, problem = self.limits, self.problem
+        gradient = blas.dnrm2(problem.g)
         while len(self.history) < limits.max_iter:
             if time.perf_counter() - self.began > limits.max_seconds:
                 return "seconds"
-            gradient = math.sqrt(self.problem.g @ self.problem.g)
             # |g| <= tol |J| |r|
-            size = math.sqrt(2 * self.loss * self.problem.trace)
+            size = math.sqrt(2 * self.loss * problem.trace)
             if gradient <= limits.tol * size < math.inf:
                 return "gradient"
-            reason = self.step(gradient)
-            report(len(self.history))
-            if callback and callback(self.history[-1], self.net):
+            row, reason = self.step(gradient)
+            self.history.append(row)
+            if report:
+                report(len(self.history))
+            if callback and callback(row, self.net):
                 reason = reason or "callback"
             if reason:
                 return reason
-            if self.history[-1].accepted:
-                self.problem.linearise()
+            if row.accepted:
+                problem.linearise()
+                self.unit = unit(problem)
+                gradient = blas.dnrm2(problem.g)
         return "max_iter"
 
     def step(self, gradient):
-        """One trial step; the reason to stop after it, or None."""
-        mu, tol, before = self.mu, self.limits.tol, self.loss
-        p = self.problem.solve(mu)
-        trial, predicted = math.inf, math.inf
+        """One trial step: its row of the history, and the reason to stop after it or None."""
+        mu, tol, before, problem = self.mu, self.limits.tol, self.loss, self.problem
+        p = problem.solve(mu)
+        trial = predicted = length = math.inf
         if p is not None:
-            trial = self.problem.loss(self.theta - p)
+            np.subtract(self.theta, p, out=self.params)
+            trial = problem.loss()
             # F(theta) - F(theta - p) of the linear model = p^T (mu p + g) / 2
-            predicted = 0.5 * float(p @ (mu * p + self.problem.g))
+            length = blas.ddot(p, p)
+            predicted = 0.5 * (mu * length + blas.ddot(p, problem.g))
         accepted = trial < before and predicted > 0
         if accepted:
-            self.accept(p, trial, min(1.0, (before - trial) / predicted))
+            self.accept(trial, min(1.0, (before - trial) / predicted))
         else:
-            self.net.params[:] = self.theta
+            self.params[:] = self.theta
             self.mu, self.nu = mu * self.nu, min(STEEPEST, self.nu * 2)
         seconds = time.perf_counter() - self.began
         row = Step(self.loss, mu, gradient, accepted, self.validation, seconds)
-        self.history.append(row)
+        return row, self.reason(mu, before, trial, predicted, length, tol)
+
+    def reason(self, mu, before, trial, predicted, length, tol):
+        """Why to stop after a trial step, or None."""
         if self.held and self.since >= self.limits.patience:
             return "validation"
         self.least = min(self.least, mu)
         # Until the damping was once moderate, a small step says nothing.
-        if self.least <= self.unit():
+        if self.least <= self.unit:
             if abs(before - trial) <= tol * before and predicted <= tol * before:
                 return "loss"
-            if p is not None and p @ p <= tol**2 * (self.theta @ self.theta):
+            if length <= tol * tol * blas.ddot(self.theta, self.theta):
                 return "step"
         return None if math.isfinite(self.mu) else "stalled"
 
-    def accept(self, p, trial, gain):
-        """Move, and lower the damping by Nielsen's rule."""
-        self.theta, self.loss = self.theta - p, trial
-        self.mu = max(EPS * self.unit(), self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3))
+    def accept(self, trial, gain):
+        """Move to the net's parameters, and lower the damping by Nielsen's rule."""
+        self.theta, self.loss = self.params.copy(), trial
+        self.mu = max(EPS * self.unit, self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3))
         self.nu = 2.0
         score = trial
         if self.held:
-            score = self.validation = self.held.loss(self.theta)
+            score = self.validation = self.held.loss()
         self.since += 1
         if score < self.lowest:
             self.lowest, self.best, self.best_loss, self.since = score, self.theta, trial, 0
+
+
+def unit(problem):
+    """The mean squared singular value of J, the prior's rows with it."""
+    return max(problem.trace / problem.rank, EPS)

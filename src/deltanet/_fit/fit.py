@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deltanet import _parallel, _validate, normal
+from deltanet import _validate
+from deltanet._fit.descent import Descent, Limits, Step
+from deltanet._fit.problem import Problem, problem
+from deltanet._fit.systems import blas_for
 from deltanet._progress import reporting
-from deltanet.descent import Descent, Limits, Step
 from deltanet.mlp import MLP
 
 
@@ -99,6 +101,7 @@ def fit(
     *,
     weights=None,
     prior=0.0,
+    solver="auto",
     validation=None,
     patience=20,
     max_iter=500,
@@ -125,6 +128,12 @@ def fit(
         w_s, at least 0: a weight of 2 counts a sample twice. One over the variance of its noise.
     prior : float or (P,) array_like
         The precision of a normal prior of mean zero on each parameter, at least 0: weight decay.
+    solver : {"auto", "direct", "cg"}
+        How a step is computed. "direct": a Cholesky factorisation of a matrix (P, P), or (N m, N m) if that
+        is smaller. "cg": conjugate gradients on products J^T (J v), preconditioned by the diagonal and cut
+        short by a tolerance that follows the gradient; there is no matrix, and memory is that of X and some
+        vectors of P numbers. "auto": the one of less arithmetic, and "cg" if the matrices exceed the memory
+        available.
     validation : float or (X, Y), optional
         Samples to stop by: a share of the given ones, drawn by `seed` and not fitted, or others. The net of
         the lowest (1/2) sum_s w_s |f(x_s) - y_s|^2 on them is returned.
@@ -156,12 +165,13 @@ def fit(
     ValueError, TypeError
         Where an argument breaks one of these rules, holds NaN, or the loss of the given net is not finite.
     MemoryError
-        Where the matrix of the normal equations exceeds the memory available.
+        If solver is "direct" and its matrices exceed the memory available.
 
     References
     ----------
     K. Madsen, H. B. Nielsen, O. Tingleff, "Methods for non-linear least squares problems" (2004);
-    H. B. Nielsen, "Damping parameter in Marquardt's method" (1999).
+    H. B. Nielsen, "Damping parameter in Marquardt's method" (1999);
+    S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method" (1996).
 
     Examples
     --------
@@ -183,13 +193,14 @@ def fit(
     )
     (X, Y, weights), held = split(net, X, Y, weights, validation, seed)
     work = net.astype("float64")
-    held = held and normal.Problem(work, *held, 0.0)
+    held = held and Problem(work, *held, 0.0)
+    fitted = problem(work, X, Y, weights, prior, solver)
     with (
-        _parallel.held_blas(),
+        blas_for(fitted.side),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         reporting(progress, limits.max_iter, "steps") as report,
     ):
-        descent = Descent(normal.problem(work, X, Y, weights, prior), held, limits)
+        descent = Descent(fitted, held, limits)
         reason = descent.run(report, callback)
         return result(descent, net, reason)
 
@@ -219,7 +230,13 @@ def result(descent, given, reason):
     fitted.params = descent.best
     if given.dtype != descent.net.dtype:
         judge = descent.held or descent.problem
-        loss = descent.problem.loss(fitted.params)
-        if not judge.loss(fitted.params) <= judge.loss(given.params):
+        loss = loss_at(descent.problem, fitted.params)
+        if not loss_at(judge, fitted.params) <= loss_at(judge, given.params):
             fitted, loss = given.copy(), descent.start
     return Fit(fitted, history, reason, descent.start, loss)
+
+
+def loss_at(problem, theta):
+    """F of other parameters."""
+    problem.theta[:] = theta
+    return problem.loss()

@@ -3,8 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import diags_array
-from scipy.sparse.linalg import aslinearoperator
 
 from deltanet import _validate
 
@@ -41,6 +39,9 @@ class Residuals:
         J = self.at(params).jacobian(self.X).as_linear_operator()
         if self.root is None:
             return J
+        from scipy.sparse import diags_array
+        from scipy.sparse.linalg import aslinearoperator  # takes longer to import than all the rest
+
         rows = np.broadcast_to(self.root, self.Y.shape).reshape(-1)
         return aslinearoperator(diags_array(rows)) @ J
 

@@ -1,0 +1,216 @@
+"""The sum of squares of a net, its linearisation and its damped step: by a matrix on either side, or without.
+
+::
+
+    F(theta) = sum_s w_s |r_s|^2 / 2 + theta^T Lambda theta / 2,    r = f(X) - Y     r: (N, m)
+    g = J^T W r + Lambda theta,    J = dy/dtheta                                     g: (P,)
+    (J^T W J + Lambda + mu 1) p = g                                                  Primal, MatrixFree
+    p = D^-1 J^T z + q,    (J D^-1 J^T + 1) z = r - J q                              Dual
+
+with D = Lambda + mu 1 and q = D^-1 Lambda theta; in the dual form W^(1/2) is part of J and r. One
+linearisation serves every mu that is tried at its theta, and every array is made once: a step on a small
+problem is a few calls of the core and of LAPACK, and nothing else.
+"""
+
+import numpy as np
+from scipy.linalg import blas
+
+from deltanet import _memory, _verbs
+from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients, dual_matrix
+
+INSTEAD = "use solver='cg', which makes no matrix"
+EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
+LEAST_CAP, MOST_ITERATIONS = 20, 50  # where a step is cut short, by its arithmetic:
+STEP_WORK = 1e11  # multiplications
+LOOSEST, TIGHTEST = 0.1, 1e-3  # tolerance of conjugate gradients
+
+
+class Problem:
+    """F of a float64 net at its present parameters, and the step from there.
+
+    `loss` first, then `linearise` if it was accepted, then `solve` for each mu.
+
+    Attributes
+    ----------
+    theta : (P,) ndarray
+        The net's own parameters, to be written before `loss`.
+    g : (P,) ndarray
+    trace : float
+        Of J^T W J + Lambda: the sum of squares of J with the rows of the prior.
+    rank : int
+        At most that of J.
+    side : int
+        Of the matrix that is factorised; 0 without one.
+    """
+
+    def __init__(self, net, X, Y, weights, prior):
+        self.net, self.X, self.Y, self.weights, self.prior = net, X, Y, weights, prior
+        self.theta, self.run, self.N = net.params, net._engine.run, len(X)
+        self.has_prior = bool(np.any(prior))
+        self.rank = self.side = min(Y.size, net.num_params)
+        self.r, self.trial = np.empty_like(Y, order="C"), np.empty_like(Y, order="C")
+        self.g = np.empty(net.num_params)
+        if weights is not None:
+            self.column, self.weighted = weights[:, None], np.empty_like(self.r)
+
+    def loss(self):
+        """F at the net's parameters, and r of the next `linearise`."""
+        r = self.trial
+        self.run(self.N, X=self.X, y=r)
+        np.subtract(r, self.Y, out=r)
+        flat = other = r.reshape(-1)
+        if self.weights is not None:
+            other = np.multiply(r, self.column, out=self.weighted).reshape(-1)
+        twice = blas.ddot(flat, other)
+        if self.has_prior:
+            twice += blas.ddot(self.theta, self.prior * self.theta)
+        return 0.5 * twice
+
+    def begin(self):
+        """r is that of the last trial; g begins with Lambda theta."""
+        self.r, self.trial = self.trial, self.r
+        if self.has_prior:
+            np.multiply(self.prior, self.theta, out=self.g)
+        else:
+            self.g.fill(0)
+
+
+class Primal(Problem):
+    """With J^T W J, (P, P): its lower half."""
+
+    def __init__(self, net, X, Y, weights, prior):
+        super().__init__(net, X, Y, weights, prior)
+        P = net.num_params
+        _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
+        self.A, self.factor = np.empty((P, P)), np.empty((P, P))
+        self.at_once = net._engine.keeps_ggn()
+        self.source = net._source(X, None)
+        self.diagonal, self.shifted = (a.reshape(-1)[:: P + 1] for a in (self.A, self.factor))
+        self.flat, self.step = self.A.reshape(-1), P + 1
+
+    def linearise(self):
+        """A and g at the net's parameters, in one pass."""
+        self.begin()
+        self.A.fill(0)
+        if self.at_once:
+            self.run(self.N, X=self.X, ggn=self.A, u=self.r, vjp=self.g, H=self.weights)
+        else:
+            _verbs.add_ggn(self.source, self.A, self.weights, self.r, self.g)
+        if self.has_prior:
+            self.diagonal += self.prior
+        # No number on the diagonal is negative: a sum of absolute values.
+        self.trace = blas.dasum(self.flat, n=len(self.g), incx=self.step)
+
+    def solve(self, mu):
+        """p, or None where the matrix is singular to rounding."""
+        np.copyto(self.factor, self.A)
+        self.shifted += mu
+        return cholesky(self.factor.T, self.g)
+
+
+class Dual(Problem):
+    """With J D^-1 J^T, (N m, N m): from the factors of J alone."""
+
+    def __init__(self, net, X, Y, weights, prior):
+        super().__init__(net, X, Y, weights, prior)
+        _memory.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
+        self.root = None if weights is None else np.sqrt(weights)[:, None]
+
+    def linearise(self):
+        """J, g, and if D is a number the Gram matrix of J, at the net's parameters."""
+        self.begin()
+        self.J = J = self.net.jacobian(self.X)
+        if self.root is not None:
+            self.r *= self.root
+            for delta in J.deltas:
+                delta *= self.root[..., None]
+        self.at = self.theta.copy()
+        self.g += J.rmatvec(self.r)
+        self.K = None if np.ndim(self.prior) else dual_matrix(J, 1)
+        self.trace = float(J.row_norms_squared().sum())
+        self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
+
+    def solve(self, mu):
+        """p, or None where the matrix is singular to rounding."""
+        D = self.prior + mu
+        # J D^-1 J^T + 1    (N m, N m)
+        K = dual_matrix(self.J, 1 / D) if self.K is None else self.K / D
+        K.reshape(-1)[:: len(K) + 1] += 1
+        if not self.has_prior:
+            z = cholesky(K.T, self.r.reshape(-1))
+            return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D
+        q = self.prior / D * self.at
+        z = cholesky(K.T, (self.r - self.J.matvec(q)).reshape(-1))
+        return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D + q
+
+
+class MatrixFree(Problem):
+    """By conjugate gradients on products J^T (W (J v)): nothing larger than X and theta is held.
+
+    The tolerance follows the gradient, as in an inexact Newton method: loose far away, tight where the last
+    steps converge fast.
+    """
+
+    def __init__(self, net, X, Y, weights, prior):
+        super().__init__(net, X, Y, weights, prior)
+        self.side, self.diagonal = 0, np.empty_like(self.g)
+        self.tolerance = self.forced = self.norm = None
+        product = PRODUCT * self.N * net.num_params
+        self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
+
+    def linearise(self):
+        """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
+        self.begin()
+        self.diagonal.fill(0)
+        self.run(
+            self.N,
+            X=self.X,
+            u=self.r,
+            vjp=self.g,
+            diagonal=self.diagonal,
+            H=self.weights,
+        )
+        if self.has_prior:
+            self.diagonal += self.prior
+        self.trace = blas.dasum(self.diagonal)
+        norm = blas.dnrm2(self.g)
+        self.tolerance = self.forced = forcing(norm, self.norm, self.forced)
+        self.norm = norm
+
+    def solve(self, mu):
+        """p, or None where the matrix is singular to rounding."""
+        D = self.prior + mu
+
+        def product(v, out):
+            # (J^T W J + D) v
+            np.multiply(D, v, out=out)
+            self.run(self.N, X=self.X, v=v, vjp=out, H=self.weights)
+
+        p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
+        self.tolerance = (
+            LOOSEST  # of the next one, if this one is refused: the model is not to be trusted far
+        )
+        return p
+
+
+def forcing(norm, before, tolerance):
+    """The next tolerance of the inner solver: Eisenstat and Walker's second choice, with its safeguard.
+
+    S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method" (1996).
+    """
+    if not before:
+        return LOOSEST
+    eta, last = 0.9 * (norm / before) ** 2, 0.9 * tolerance**2
+    if last > 0.1:
+        eta = max(eta, last)
+    return min(LOOSEST, max(TIGHTEST, eta)) if eta == eta else LOOSEST
+
+
+WAYS = {"primal": Primal, "dual": Dual, "cg": MatrixFree}
+
+
+def problem(net, X, Y, weights, prior, solver="auto"):
+    """The sum of squares of a float64 net, with the step that `solver` asks for."""
+    dense = np.ndim(prior) > 0
+    way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, net.dtype.itemsize, dense)
+    return WAYS[way](net, X, Y, weights, prior)

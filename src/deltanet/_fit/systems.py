@@ -1,0 +1,121 @@
+"""The damped systems of least squares, which a step of `fit` and `Jacobian.solve` share.
+
+::
+
+    primal       (J^T J + D) p = g                              a matrix (P, P)
+    dual         (J D^-1 J^T + 1) z = b,    p = D^-1 J^T z      a matrix (N m, N m)
+    matrix-free  the primal one by products J^T (J v) alone, with conjugate gradients
+
+The first two are "direct": a Cholesky factorisation. Which one is taken is decided here, by `choose`.
+"""
+
+import math
+from contextlib import nullcontext
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from deltanet import _memory, _parallel
+from deltanet.params import offsets
+
+SOLVERS = "auto", "direct", "cg"
+FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}
+PRODUCT = 3  # passes through the net that J^T (J v) takes from X on: h, J v, J^T u
+LARGE_SIDE = 750  # of a matrix whose factorisation is worth BLAS's own threads: 10 ms of one
+SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
+
+
+def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, P=None):
+    """ "primal", "dual" or "cg": the way whose arithmetic is less, if its matrices fit into memory.
+
+    Parameters
+    ----------
+    solver : {"auto", "direct", "cg"}
+        "direct" leaves the choice of the side, whatever the memory.
+    iterations : int
+        Of conjugate gradients, that are expected.
+    matrices : int
+        How many matrices of the smaller side must be held at once.
+    dense_rows : bool
+        Whether the dual matrix is made from dense rows (D is a vector), not from the factors.
+    P : int, optional
+        Columns of J, by default all parameters.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be 'auto', 'direct' or 'cg'; got {solver!r}")
+    if solver == "cg":
+        return "cg"
+    P = offsets(sizes)[-1] if P is None else P
+    rows, side = N * sizes[-1], "primal"
+    direct = rows * P * P / 2 + P**3 / 6
+    if rows < P:
+        side = "dual"
+        direct = rows * rows * (P if dense_rows else sum(sizes)) / 2 + rows**3 / 6
+    if solver == "direct":
+        return side
+    if matrices * min(rows, P) ** 2 * itemsize > _memory.available_memory():
+        return "cg"
+    return side if direct <= SLOWER * PRODUCT * iterations * N * P else "cg"
+
+
+def blas_for(side):
+    """A context to factorise a matrix of this side in: BLAS at one thread, or as it is if that is large.
+
+    BLAS's threads wait for each other in loops: if another process has one of their cores, that was seen to
+    take 200 ms.
+    """
+    return nullcontext() if side >= LARGE_SIDE else _parallel.held_blas()
+
+
+def cholesky(A, b):
+    """A^-1 b from the upper half of A, which is overwritten; None where A is not positive definite.
+
+    A (n, n) in Fortran order, b (n,).
+    """
+    # A = U^T U;  U^T z = b,  U x = z
+    factorise, substitute = FACTORISATIONS[A.dtype.char]
+    factor, failed = factorise(A, lower=False, clean=False, overwrite_a=True)
+    if failed or not math.isfinite(factor[-1, -1]):
+        return None
+    return substitute(factor, substitute(factor, b, trans=1), overwrite_x=True)
+
+
+def dual_matrix(J, inverse):
+    """J D^-1 J^T (N m, N m), where D^-1 is a number or (P,)."""
+    n = J.outputs.size
+    if np.ndim(inverse):
+        return J.covariance(inverse, full=True).reshape(n, n)
+    K = J.gram().reshape(n, n)
+    if inverse != 1:
+        K *= inverse
+    return K
+
+
+def conjugate_gradients(product, b, diagonal, tolerance, most):
+    """p (P,) with ``|b - A p| <= tolerance |b|``, A positive definite; None where it is not, to rounding.
+
+    ``product(v, out)`` writes A v. `diagonal` (P,), positive, is that of A or near to it: the norm is that of
+    its inverse, and b, begun from p = 0, is left after `most` products at the latest. Whenever it ends,
+    p^T (b - A p) = 0, and p is the better for each product.
+    """
+    p, r, z, Ad = np.zeros_like(b), b.copy(), b / diagonal, np.empty_like(b)
+    d, ddot, daxpy = z.copy(), blas.ddot, blas.daxpy
+    rho = ddot(r, z)
+    enough = tolerance * tolerance * rho
+    for i in range(most):
+        if not rho > enough:
+            break
+        product(d, Ad)
+        curvature = ddot(d, Ad)
+        if not 0 < curvature < math.inf:
+            if i == 0:
+                return None
+            break
+        # p += alpha d,  r -= alpha A d,  d := r / diagonal + beta d
+        daxpy(d, p, a=rho / curvature)
+        daxpy(Ad, r, a=-rho / curvature)
+        np.divide(r, diagonal, out=z)
+        before, rho = rho, ddot(r, z)
+        d *= rho / before
+        d += z
+    return p if math.isfinite(ddot(p, p)) else None
