@@ -513,7 +513,7 @@ cdef class Tiles:
             for i in range(threads):
                 arena = borrow()
                 self.arenas.append(arena)
-                arena.hold(layers, (planes + 2) * B * B * itemsize + 64)
+                arena.hold(layers, (planes + self.chunk + 1) * B * B * itemsize + 64)
                 self.workspaces[i] = Workspace(arena.pointers, arena.numbers)
             self.threads = threads
             if not CONTEXT.tiles:
@@ -734,7 +734,6 @@ cdef class Call:
             if job.lanes > 1:
                 self.reserve(0, (job.lanes - 1) * job.length * itemsize)
                 job.partial = (<Arena> self.arenas[workers]).numbers
-                memset(job.partial, 0, (job.lanes - 1) * job.length * itemsize)
             self.polled = dn_now()
             if not job.context.tiles or job.form == FULL and job.wanted & COVARIANCE:
                 with _parallel.held_blas():
@@ -744,10 +743,9 @@ cdef class Call:
             if self.error is not None:
                 raise self.error
             if job.lanes > 1:
-                if self.engine.is_double:
-                    add_lanes(job, <double> 0)
-                else:
-                    add_lanes(job, <float> 0)
+                job.next = 0
+                with nogil:
+                    dn_pool_run(add_lanes, <void*> self, threads if job.length >= PARALLEL_SUM else 1, False)
         finally:
             for arena in self.arenas:
                 give_back(arena)
@@ -802,6 +800,9 @@ cdef void work_through(void* argument, int rank, int size) noexcept nogil:
             return
         block = job.blocks * unit // units
         stop = job.blocks * (unit + 1) // units
+        if job.lanes > 1 and unit > 0:
+            memset(<char*> job.partial + (unit - 1) * job.length * (<Call> argument).engine.itemsize, 0,
+                   job.length * (<Call> argument).engine.itemsize)
         while block < stop:
             if dn_load(&job.stop):
                 return
@@ -844,19 +845,38 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, int workspace, 
         dn_add(&job.done, 1)
 
 
-cdef void add_lanes(Job* job, floating zero) noexcept nogil:
+cdef enum:
+    PARALLEL_SUM = 16 * 1024  # numbers of a lane that are worth a second thread to add
+    SUM_COLUMNS = 8 * 1024    # numbers that a thread takes at once
+
+
+cdef void add_lanes(void* argument, int rank, int size) noexcept nogil:
     """The sums of the other lanes, added in their order."""
-    cdef Py_ssize_t i, number, at = 0
+    cdef Job* job = &(<Call> argument).job
+    cdef Py_ssize_t first = dn_add(&job.next, 1) * SUM_COLUMNS
+    while first < job.length:
+        if (<Call> argument).engine.is_double:
+            add_columns(job, first, min(job.length, first + SUM_COLUMNS), <double> 0)
+        else:
+            add_columns(job, first, min(job.length, first + SUM_COLUMNS), <float> 0)
+        first = dn_add(&job.next, 1) * SUM_COLUMNS
+
+
+cdef void add_columns(Job* job, Py_ssize_t first, Py_ssize_t last, floating zero) noexcept nogil:
+    cdef Py_ssize_t i, start, stop, number, at = 0
     cdef floating* results[4]
+    cdef floating* partial
     cdef Py_ssize_t lengths[4]
     results[0], results[1], results[2], results[3] = (
         <floating*> job.vjp, <floating*> job.diagonal, <floating*> job.kfac, <floating*> job.ggn)
     lengths[0], lengths[1], lengths[2], lengths[3] = (
         vjp_length(job), diagonal_length(job), job.kfac_length, ggn_length(job))
     for part in range(4):
+        start, stop = max(first, at), min(last, at + lengths[part])
         for number in range(1, job.lanes):
-            for i in range(lengths[part]):
-                results[part][i] += (<floating*> job.partial)[(number - 1) * job.length + at + i]
+            partial = <floating*> job.partial + (number - 1) * job.length
+            for i in range(start, stop):
+                results[part][i - at] += partial[i]
         at += lengths[part]
 
 

@@ -33,7 +33,7 @@ cdef enum:
     GRAM_ROWS = 192                # rows of J on a side of a Gram tile
     FINEST = 8                     # blocks that a call of some size is cut into, for threads to share
     LANES = 16                     # partial sums of a call, at most
-    LANES_BYTES = 8 * 1024 * 1024  # of all of them
+    LANES_BYTES = 4 * 1024 * 1024  # of all of them
     FEWEST_LANES = 4               # where fewer fit, threads share each block and own rows of the one sum
     GGN_LANE_BYTES = 512 * 1024    # of a Gauss-Newton matrix that is summed in lanes
     PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread

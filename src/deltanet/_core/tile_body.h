@@ -88,9 +88,13 @@ DN_LEVEL1 static void DN_T(product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, ptrdiff_
         DN_REAL *c = C + i * ldc;
         rows = M - i >= 6 ? 6 : M - i >= 3 ? 3 : M - i;
         if (pack) {
-            for (ptrdiff_t k = 0; k < K; k++)
-                for (ptrdiff_t r = 0; r < rows; r++)
-                    packed[k * rows + r] = a[k * ak + r];
+            if (rows == 6)
+                for (ptrdiff_t k = 0; k < K; k++)
+                    memcpy(packed + k * 6, a + k * ak, 6 * sizeof *a);
+            else
+                for (ptrdiff_t k = 0; k < K; k++)
+                    for (ptrdiff_t r = 0; r < rows; r++)
+                        packed[k * rows + r] = a[k * ak + r];
             a = packed, along = rows;
         }
         if (rows == 6)
