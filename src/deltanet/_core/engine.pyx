@@ -442,6 +442,7 @@ cdef Py_ssize_t count(side):
 
 cdef enum:
     PRODUCT_COLUMNS = 512
+    FINEST_TILES = 8  # that a Gram matrix is cut into, where it can be
 
 
 cdef class Tiles:
@@ -494,8 +495,10 @@ cdef class Tiles:
         self.start, self.start2, self.N, self.N2, self.all_N, self.all_N2 = start, start2, N, N2, all_N, all_N2
         self.B, self.pitch = B, kept.shape[1] * itemsize
         self.chunk = m if outputs == TRACE else max(<Py_ssize_t> 1, GRAM_ROWS // B)
-        self.chunks = (m + self.chunk - 1) // self.chunk
         self.blocks2 = (N2 + B - 1) // B
+        while outputs != TRACE and self.chunk > 1 and blocks * self.blocks2 * (m // self.chunk) ** 2 < FINEST_TILES:
+            self.chunk = (self.chunk + 1) // 2  # few samples of many outputs: threads share those
+        self.chunks = (m + self.chunk - 1) // self.chunk
         self.units = blocks * self.blocks2 * self.chunks * (self.chunks if outputs == ALL_OUTPUTS else 1)
         if one is not None:
             self.one = <const void**> calloc(self.engine.net.L + 1, sizeof(void*))
@@ -513,7 +516,7 @@ cdef class Tiles:
             for i in range(threads):
                 arena = borrow()
                 self.arenas.append(arena)
-                arena.hold(layers, (planes + self.chunk + 1) * B * B * itemsize + 64)
+                arena.hold(layers, (planes + 2) * B * B * itemsize + 64)
                 self.workspaces[i] = Workspace(arena.pointers, arena.numbers)
             self.threads = threads
             if not CONTEXT.tiles:
@@ -606,7 +609,7 @@ cdef void gram_unit(Tiles at, Py_ssize_t unit, int rank, floating zero) noexcept
     corner.o_stop = min(net.m, corner.o + at.chunk)
     unit //= at.chunks
     b, a = unit % at.blocks2, unit // at.blocks2
-    if at.same and b < a:
+    if at.same and (b < a or (b == a and corner.p < corner.o and at.outputs == ALL_OUTPUTS)):
         return  # the transpose of another tile
     corner.first, corner.N = at.start + a * at.B, min(at.B, at.N - a * at.B)
     corner.first2, corner.N2 = at.start2 + b * at.B, min(at.B, at.N2 - b * at.B)
@@ -728,7 +731,7 @@ cdef class Call:
         nbytes = lay_out(&space, NULL, NULL, job, itemsize, job.B, job.B, self.team)
         try:
             for i in range(workers):
-                self.reserve(5 * (job.net.L + 1), nbytes)
+                self.reserve(self.team * 5 * (job.net.L + 1), nbytes)
                 arena = <Arena> self.arenas[i]
                 self.workspaces[i] = Workspace(arena.pointers, arena.numbers)
             if job.lanes > 1:
@@ -836,7 +839,8 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, int workspace, 
     cdef Workspace* own = &call.workspaces[workspace]
     cdef Py_ssize_t start = block * job.B, N = min(job.B, job.N - start), k
     cdef Py_ssize_t B = 1 if job.B == 1 else whole_vectors(N, sizeof(floating))
-    lay_out(&space, own.pointers, own.numbers, job, sizeof(floating), N, B, call.team)
+    # pointers of each thread's own, also where they share the numbers: a late one must not set those of the others
+    lay_out(&space, own.pointers + team.rank * 5 * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
     if job.lanes_kept != NULL:
         point_kept(space.h, space.delta, <char*> (<floating*> job.lanes_kept + block * job.lanes_length), job.net, job.r, B,
                    sizeof(floating))

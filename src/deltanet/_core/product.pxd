@@ -7,6 +7,7 @@
 from cython cimport floating
 from scipy.linalg.cython_blas cimport dgemm, dsyrk, sgemm, ssyrk
 
+from deltanet._core.loops cimport fold
 from deltanet._core.net cimport Context, Team
 
 include "blas_int.pxi"
@@ -15,10 +16,12 @@ cdef extern from "tile.h" nogil:
     int dn_has_tiles(int simd) noexcept
     void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai, Py_ssize_t ak,
                         const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
-                        Py_ssize_t K, const double* start, int add) noexcept
+                        Py_ssize_t K, const double* start, const double* H,
+                        int add) noexcept
     void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai, Py_ssize_t ak,
                         const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
-                        Py_ssize_t K, const float* start, int add) noexcept
+                        Py_ssize_t K, const float* start, const float* H,
+                        int add) noexcept
 
 
 cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
@@ -40,9 +43,9 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
     cdef floating first
     if context.tiles:
         if floating is double:
-            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
+            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, NULL, add)
         else:
-            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
+            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, NULL, add)
         return
     for o in range(sets):
         if not add:
@@ -51,6 +54,23 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
                 for j in range(N):
                     C[o * cset + i * ldc + j] = first
         gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
+
+
+cdef inline void fold_products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai,
+                               Py_ssize_t ak, const floating* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
+                               Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* H, floating* work,
+                               const Context* context) noexcept nogil:
+    """C := C + H * (A B) for several B and C    H like C (M, N; rows ldc apart), work (M, ldc), N of whole vectors"""
+    cdef Py_ssize_t o
+    if context.tiles:
+        if floating is double:
+            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, NULL, H, False)
+        else:
+            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, NULL, H, False)
+        return
+    for o in range(sets):
+        product(work, ldc, A, ai, ak, B + o * bset, ldb, M, N, K, <const floating*> NULL, False, context)
+        fold(context.simd, C + o * cset, work, H, M * ldc)
 
 
 cdef inline void gemm(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,

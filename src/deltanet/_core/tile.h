@@ -1,6 +1,7 @@
 /* C = A B in register tiles, for operands that lie as a block of samples has them: tile_body.h for each type.
  *
- *   dn_product     C (M, N) := start + A B, or C + A B      A (M, K) of any two strides, B (K, N), start (M,)
+ *   dn_product     C (M, N) := start + A B, C + A B, or C + H * (A B)    A (M, K) of any two strides, B (K, N),
+ *                  start (M,), H like C
  *
  * A number of C is one chain of fused multiply-adds over k = 0 .. K-1: its bits depend neither on its place
  * in C nor on the sizes, the blocks or the threads. A is read by broadcasts, B by rows of whole vectors: both are read
@@ -55,9 +56,9 @@ static inline int dn_has_tiles(int simd) { (void)simd; return 0; }
     static inline void dn_product_##type(                                                          \
         real *C, ptrdiff_t ldc, ptrdiff_t cset, const real *A, ptrdiff_t ai, ptrdiff_t ak,         \
         const real *B, ptrdiff_t ldb, ptrdiff_t bset, ptrdiff_t sets, ptrdiff_t M, ptrdiff_t N,    \
-        ptrdiff_t K, const real *start, int add) {                                                 \
+        ptrdiff_t K, const real *start, const real *H, int add) {                                  \
         (void)C, (void)ldc, (void)cset, (void)A, (void)ai, (void)ak, (void)B, (void)ldb;           \
-        (void)bset, (void)sets, (void)M, (void)N, (void)K, (void)start, (void)add;                 \
+        (void)bset, (void)sets, (void)M, (void)N, (void)K, (void)start, (void)H, (void)add;        \
     }
 
 DN_NO_TILES(f64, double)

@@ -2,14 +2,14 @@
 #
 # A block of samples against another one, each with all its layers in the lanes; o and o' range over all pairs
 # of outputs, over equal ones (a kernel for each output), or over equal ones that are added up (the trace).
-# Workspace: the tile, a (B, B') matrix for each pair of outputs, one more for each output and another one.
+# Workspace: the tile, a (B, B') matrix for each pair of outputs, and two more.
 
 from cython cimport floating
 from libc.string cimport memset
 
 from deltanet._core.loops cimport fold
 from deltanet._core.net cimport Context
-from deltanet._core.product cimport product, products
+from deltanet._core.product cimport fold_products, product
 
 cdef enum:
     ALL_OUTPUTS = 0
@@ -35,7 +35,7 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
                             const floating* h2, const floating* one, bint weights, bint biases, Py_ssize_t n_in,
                             Py_ssize_t n_out, const Corner* at, floating* work, const Context* context) noexcept nogil:
     """One layer's part, added; `one` (N,) takes the place of the 1 where it is given."""
-    cdef Py_ssize_t o, p, i, j, first, sets, plane = 0, B = at.B, B2 = at.B2
+    cdef Py_ssize_t o, i, j, first, sets, plane = 0, B = at.B, B2 = at.B2
     cdef floating* hh = work
     cdef floating* dd = work + B * B2
     for i in range(B):
@@ -43,15 +43,18 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
             hh[i * B2 + j] = (one[min(i, at.N - 1)] if one != NULL else 1) if biases else 0
     if weights:
         product(hh, B2, h, 1, B, h2, B2, B, B2, n_in, <const floating*> NULL, True, context)
+    if outputs == TRACE:  # one product over outputs and units together
+        for o in range(at.o, at.o_stop):
+            product(dd, B2, delta + o * n_out * B, 1, B, delta2 + o * n_out * B2, B2, B, B2, n_out,
+                    <const floating*> NULL, o > at.o, context)
+        fold(context.simd, K, dd, hh, B * B2)
+        return
     for o in range(at.o, at.o_stop):
         first = at.p if outputs == ALL_OUTPUTS else o
         sets = at.p_stop - at.p if outputs == ALL_OUTPUTS else 1
-        products(dd, B2, B * B2, delta + o * n_out * B, 1, B, delta2 + first * n_out * B2, B2, n_out * B2, sets, B, B2,
-                 n_out, <const floating*> NULL, outputs == TRACE and o > at.o, context)
-        if outputs != TRACE or o == at.o_stop - 1:
-            for p in range(sets):
-                fold(context.simd, K + plane * B * B2, dd + p * B * B2, hh, B * B2)
-                plane += 1
+        fold_products(K + plane * B * B2, B2, B * B2, delta + o * n_out * B, 1, B, delta2 + first * n_out * B2, B2,
+                      n_out * B2, sets, B, B2, n_out, hh, dd, context)
+        plane += sets
 
 
 cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t rows,
