@@ -20,6 +20,7 @@ from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients
 
 INSTEAD = "use solver='cg', which makes no matrix"
 EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
+BLOCK_ROWS = 256  # of the lower half of a matrix
 LEAST_CAP, MOST_ITERATIONS = 20, 50  # where a step is cut short, by its arithmetic:
 STEP_WORK = 1e11  # multiplications
 LOOSEST, TIGHTEST = 0.1, 1e-3  # tolerance of conjugate gradients
@@ -87,11 +88,15 @@ class Primal(Problem):
         self.source = net._source(X, None)
         self.diagonal, self.shifted = (a.reshape(-1)[:: P + 1] for a in (self.A, self.factor))
         self.flat, self.step = self.A.reshape(-1), P + 1
+        # The lower halves, in rows of blocks: the rest is neither cleared nor copied.
+        ends = [(i, min(P, i + BLOCK_ROWS)) for i in range(0, P, BLOCK_ROWS)]
+        self.halves = [(self.A[i:j, :j], self.factor[i:j, :j]) for i, j in ends]
 
     def linearise(self):
         """A and g at the net's parameters, in one pass."""
         self.begin()
-        self.A.fill(0)
+        for A, _ in self.halves:
+            A.fill(0)
         if self.at_once:
             self.run(self.N, X=self.X, ggn=self.A, u=self.r, vjp=self.g, H=self.weights)
         else:
@@ -103,7 +108,8 @@ class Primal(Problem):
 
     def solve(self, mu):
         """p, or None where the matrix is singular to rounding."""
-        np.copyto(self.factor, self.A)
+        for A, factor in self.halves:
+            np.copyto(factor, A)
         self.shifted += mu
         return cholesky(self.factor.T, self.g)
 
