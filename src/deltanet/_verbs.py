@@ -56,6 +56,11 @@ class Source:
 
         `samplewise` names the arrays of `wanted` that have one row a sample.
         """
+        threads = _validate.count(threads)
+        if not progress and (self.factors is not None or self.is_whole()):
+            _, given = next(self.pieces())
+            self.engine.run(self.N, self.kept.columns, **given, **wanted, threads=threads)
+            return
         with reporting(progress, self.N) as report:
             for part, given in self.pieces():
                 some = {name: array[part] for name, array in wanted.items() if name in samplewise}
@@ -64,7 +69,7 @@ class Source:
                     self.kept.columns,
                     **given,
                     **(wanted | some),
-                    threads=_validate.count(threads),
+                    threads=threads,
                     progress=report and (lambda done, start=part.start: report(start + done)),
                 )
             if report:
@@ -75,12 +80,16 @@ class Source:
         if self.factors is not None:
             inputs, deltas = self.factors
             yield slice(0, self.N), {"inputs": inputs, "deltas": deltas}
-        elif self.N <= _limits.COPY_SAMPLES or _validate.is_ready(self.X, self.dtype):
+        elif self.is_whole():
             yield slice(0, self.N), {"X": self.whole()}
         else:
             for start in range(0, self.N, _limits.COPY_SAMPLES):
                 part = slice(start, min(start + _limits.COPY_SAMPLES, self.N))
                 yield part, {"X": _validate.ready(self.X[part], self.dtype)}
+
+    def is_whole(self):
+        """Whether all of X is read at once."""
+        return self.N <= _limits.COPY_SAMPLES or _validate.is_ready(self.X, self.dtype)
 
     def whole(self):
         """All of X as the core reads it."""

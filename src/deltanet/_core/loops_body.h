@@ -2,31 +2,32 @@
 
 DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
                                      const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in) {
-    if (n_in == 1) /* a loop that is worth vectors */
+    if (n_in == 1) { /* a loop that is worth vectors */
         for (ptrdiff_t j = 0; j < n_out; j++)
             out[j] = d[j] * g[0];
-    else
+        return;
+    }
     for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
         for (ptrdiff_t i = 0; i < n_in; i++)
             out[i] = d[j] * g[i];
 }
 
-/* Each number is a dot product, summed in interleaved parts that fill the vectors. start may be c. */
+/* Each number is a dot product, summed in four interleaved parts: that much the compiler keeps in a vector.
+ * start may be c. */
 DN_TARGET static void DN_NAME(dots)(DN_REAL *c, const DN_REAL *A, const DN_REAL *b, const DN_REAL *start,
                                     ptrdiff_t M, ptrdiff_t K) {
-    enum { PARTS = 32 / sizeof(DN_REAL) };
     for (ptrdiff_t i = 0; i < M; i++, A += K) {
-        DN_REAL part[PARTS] = {0}, sum = start ? start[i] : 0;
+        DN_REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         ptrdiff_t k = 0;
-        for (; k + PARTS <= K; k += PARTS)
-            for (int p = 0; p < PARTS; p++)
-                part[p] += A[k + p] * b[k + p];
+        for (; k + 4 <= K; k += 4) {
+            s0 += A[k] * b[k];
+            s1 += A[k + 1] * b[k + 1];
+            s2 += A[k + 2] * b[k + 2];
+            s3 += A[k + 3] * b[k + 3];
+        }
         for (; k < K; k++)
-            sum += A[k] * b[k];
-        for (int half = PARTS / 2; half > 0; half /= 2)
-            for (int p = 0; p < half; p++)
-                part[p] += part[p + half];
-        c[i] = sum + part[0];
+            s0 += A[k] * b[k];
+        c[i] = (start ? start[i] : 0) + ((s0 + s2) + (s1 + s3));
     }
 }
 
@@ -62,6 +63,11 @@ DN_TARGET static void DN_NAME(fold)(DN_REAL *DN_RESTRICT C, const DN_REAL *A, co
 DN_TARGET static void DN_NAME(seed)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT w,
                                     const DN_REAL *DN_RESTRICT slope, const DN_REAL *DN_RESTRICT fprime,
                                     ptrdiff_t n, ptrdiff_t B) {
+    if (B == 1) {
+        for (ptrdiff_t j = 0; j < n; j++)
+            C[j] = slope[0] * w[j] * fprime[j];
+        return;
+    }
     for (ptrdiff_t j = 0; j < n; j++, C += B, fprime += B)
         for (ptrdiff_t s = 0; s < B; s++)
             C[s] = slope[s] * w[j] * fprime[s];
