@@ -88,11 +88,10 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
 cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
                          const Team* team) noexcept nogil:
     """H and u in the lanes, and sums over layers at zero."""
-    cdef Py_ssize_t o, p, s, r = job.r
+    cdef Py_ssize_t r = job.r
     cdef floating* u = <floating*> at.u
     cdef floating* H = <floating*> at.H
     cdef const floating* source = <const floating*> job.H
-    cdef floating total
     if team.rank == 0:
         if job.H != NULL:
             load(H, source + start * (r * r if job.full_H else 1), r * r if job.full_H else 1,
@@ -194,7 +193,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
             contract(d, <floating*> at.u, delta, layout)
         outer_sums(lane(job, <floating*> job.vjp, 0, number), d, stacked, stride, layout)
     if wanted & GGN_DIAGONAL:
-        ggn_diagonal(lane(job, <floating*> job.diagonal, vjp_length(job), number), left, delta, <floating*> at.d, squares, stride, layout)
+        ggn_diagonal(lane(job, <floating*> job.diagonal, vjp_length(job), number), left, delta, <floating*> at.d,
+                     squares, stride, layout)
     if wanted & KFAC:
         factors = lane(job, <floating*> job.kfac, vjp_length(job) + diagonal_length(job), number)
         kfac(factors + job.at_A[k], factors + job.at_B[k], stacked, stride,
@@ -220,7 +220,7 @@ cdef inline void stack_delta(floating* rows, const floating* delta, Py_ssize_t s
 cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_t start,
                              Py_ssize_t number, Layout* layout) noexcept nogil:
     """What needs all layers of the block."""
-    cdef Py_ssize_t o, p, s, k, N = layout.N, B = layout.B, r = layout.r, m = job.net.m, P = job.P
+    cdef Py_ssize_t o, p, k, N = layout.N, B = layout.B, r = layout.r, P = job.P
     cdef int wanted = job.wanted
     cdef const Net* net = job.net
     cdef floating* J = <floating*> at.J
@@ -240,7 +240,8 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                    N, r, job.stream, job.context, layout.team)
         meet(layout.team)
         if job.HJ != NULL and layout.team.rank == 0:
-            weigh_rows(<floating*> job.HJ + start * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1),
+            weigh_rows(<floating*> job.HJ + start * r * P, J,
+                       <const floating*> job.H + start * (r * r if job.full_H else 1),
                        job.full_H, N, r, P)
     if wanted & GGN:
         if job.H != NULL:
@@ -252,7 +253,8 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
             left += N * r * P
         ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P, job.context, layout.team)
         if vjp_of_rows(job) and layout.team.rank == 0:
-            product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1, left, P,
+            product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1,
+                    left, P,
                     1, P, N * r, <const floating*> NULL, True, job.context)
     if wanted & INPUT_JACOBIAN:
         through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
@@ -302,12 +304,13 @@ cdef inline void from_directions(floating* C, const floating* JU, Py_ssize_t col
 cdef inline void from_rows(floating* C, const floating* J, floating* JS, const floating* Sigma, Py_ssize_t P,
                            const Layout* layout) noexcept nogil:
     """C_op = (J Sigma)_o . J_p"""
-    cdef Py_ssize_t o, p, s, i, r = layout.r, rows = layout.N * layout.r
+    cdef Py_ssize_t o, p, s, r = layout.r, rows = layout.N * layout.r
     cdef floating total
     memset(JS, 0, rows * P * sizeof(floating))
     gemm(JS, P, J, P, 1, Sigma, P, rows, P, P)
     for s in range(layout.N):
         for o in range(r):
             for p in range(o + 1):
-                dots(layout.context.simd, &total, JS + (s * r + o) * P, J + (s * r + p) * P, <const floating*> NULL, 1, P)
+                dots(layout.context.simd, &total, JS + (s * r + o) * P, J + (s * r + p) * P, <const floating*> NULL,
+                     1, P)
                 C[(o * r + p) * layout.B + s] = total

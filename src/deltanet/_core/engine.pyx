@@ -197,7 +197,6 @@ cdef class Engine:
             and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray> array)
         )
 
-
     def run(self, Py_ssize_t N, Columns columns=None, X=None, y=None, inputs=None, deltas=None, kept_inputs=None,
             kept_deltas=None, J=None, Jx=None, Jv=None, v=None, u=None, H=None, vjp=None, diagonal=None, ggn=None,
             kfac=None, norms=None, covariance=None, Sigma=None, HJ=None, first_weight=None, lanes_kept=None, B=None,
@@ -211,7 +210,8 @@ cdef class Engine:
         with v (P,), without Jv, is J^T H J v, H (N,). Sums, zero before: vjp, diagonal (P,), ggn (P, P), its lower
         half, kfac (length,), the factors of each layer one behind the other, their lower halves, A not yet over N;
         H (N,) or (N, m, m) weighs them.
-        `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is written past the caches: by default if it is large.
+        `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is
+        written past the caches: by default if it is large.
         """
         cdef Call call = Call(self, threads, progress)
         cdef Job* job = &call.job
@@ -488,7 +488,7 @@ cdef class Tiles:
                   Py_ssize_t B) except -1:
         """The tiles of one panel of samples against another."""
         cdef Py_ssize_t k, m = self.engine.net.m, layers = 4 * (self.engine.net.L + 1), blocks = (N + B - 1) // B
-        cdef Py_ssize_t itemsize = self.engine.itemsize, planes
+        cdef Py_ssize_t itemsize = self.engine.itemsize, matrices
         cdef Arena arena
         self.C, self.kept, self.kept2 = data(K), <char*> data(kept), <char*> data(kept2)
         self.outputs, self.columns, self.symmetric, self.same = outputs, columns, symmetric, kept is kept2
@@ -508,7 +508,7 @@ cdef class Tiles:
                 self.one[k] = data(one[k - 1]) if one[k - 1] is not None else NULL
         self.work = <double> N * N2 * m * (m if outputs == ALL_OUTPUTS else 1) * kept_length(&self.engine.net, 1, 1)
         threads = thread_count(self.threads, self.work, self.units)
-        planes = self.chunk * self.chunk if outputs == ALL_OUTPUTS else self.chunk
+        matrices = self.chunk * self.chunk if outputs == ALL_OUTPUTS else self.chunk
         self.workspaces = <Workspace*> malloc(threads * sizeof(Workspace))
         if self.workspaces == NULL:
             raise MemoryError("no memory for the workspaces")
@@ -516,7 +516,7 @@ cdef class Tiles:
             for i in range(threads):
                 arena = borrow()
                 self.arenas.append(arena)
-                arena.hold(layers, (planes + 2) * B * B * itemsize + 64)
+                arena.hold(layers, (matrices + 2) * B * B * itemsize + 64)
                 self.workspaces[i] = Workspace(arena.pointers, arena.numbers)
             self.threads = threads
             if not CONTEXT.tiles:
@@ -837,13 +837,13 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, int workspace, 
     cdef Job* job = &call.job
     cdef Space space
     cdef Workspace* own = &call.workspaces[workspace]
-    cdef Py_ssize_t start = block * job.B, N = min(job.B, job.N - start), k
+    cdef Py_ssize_t start = block * job.B, N = min(job.B, job.N - start)
     cdef Py_ssize_t B = 1 if job.B == 1 else whole_vectors(N, sizeof(floating))
     # pointers of each thread's own, also where they share the numbers: a late one must not set those of the others
     lay_out(&space, own.pointers + team.rank * 5 * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
     if job.lanes_kept != NULL:
-        point_kept(space.h, space.delta, <char*> (<floating*> job.lanes_kept + block * job.lanes_length), job.net, job.r, B,
-                   sizeof(floating))
+        point_kept(space.h, space.delta, <char*> (<floating*> job.lanes_kept + block * job.lanes_length), job.net,
+                   job.r, B, sizeof(floating))
     run_block(job, &space, zero, start, N, B, number, team)
     if team.rank == 0:
         dn_add(&job.done, 1)

@@ -47,7 +47,7 @@ cdef floating* tangent(floating** work, floating** h, floating** fprime, const f
 
     V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. `work` has two arrays (n_k, B).
     """
-    cdef Py_ssize_t k, i, j, o, s
+    cdef Py_ssize_t k, i, j
     cdef floating* dh = NULL
     cdef floating* dv = work[0]
     cdef const Layer* layer

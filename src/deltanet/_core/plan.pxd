@@ -187,7 +187,6 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     return free.start - numbers
 
 
-
 cdef inline floating* lane(const Job* job, floating* result, Py_ssize_t offset, Py_ssize_t number) noexcept nogil:
     """Where a sum is added up: the first lane is the result itself."""
     return result if number == 0 else <floating*> job.partial + (number - 1) * job.length + offset
@@ -211,7 +210,6 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting, parts
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
     cdef bint below = job.lowest <= job.net.L
-    cdef Space space
     job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0))
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
@@ -229,14 +227,15 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
         most = max(least, SHARED_BYTES // sample // lanes * lanes)
         job.B = odd_lines(min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
         job.blocks = (job.N + job.B - 1) // job.B
-    job.lanes = 0 if not sums else 1 if job.shared else min(max(<Py_ssize_t> 1, min(<Py_ssize_t> LANES, fitting)), job.blocks)
+    job.lanes = 1 if sums else 0
+    if sums and not job.shared:
+        job.lanes = min(max(<Py_ssize_t> 1, min(<Py_ssize_t> LANES, fitting)), job.blocks)
 
 
 cdef inline Py_ssize_t odd_lines(Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
     """An odd number of cache lines of lanes, about: rows that are a power of two apart share few sets of the cache."""
     cdef Py_ssize_t line = 64 // itemsize
     return ((lanes + line - 1) // line // 2 * 2 + 1) * line
-
 
 
 cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:

@@ -1,4 +1,4 @@
-# Kronecker factors of the blocks of J^T H J:  A = sum_s [h 1]^T [h 1] (n_in + 1)^2,  B = sum_s delta^T H delta (n_out^2)
+# Kronecker factors of the blocks of J^T H J:  A = sum_s [h 1]^T [h 1],  B = sum_s delta^T H delta
 #
 # A is not divided by N yet; of both only the lower half is made (mirror completes them). Without a bias A has no
 # last row. Workspace: h and delta sample by sample, in rows of whole vectors.
@@ -36,5 +36,6 @@ cdef inline void mirror(floating* C, Py_ssize_t n, floating scale, const Context
         for i in range(first, first + side):
             for j in range(first, i):
                 C[j * n + i] = C[i * n + j]
-        transpose(context.simd, C + first * n + first + side, n, C + (first + side) * n + first, n, n - first - side, side)
+        transpose(context.simd, C + first * n + first + side, n, C + (first + side) * n + first, n, n - first - side,
+                  side)
         first += side
