@@ -622,9 +622,9 @@ class Jacobian:
         solver : {"auto", "direct", "cg"}
             "direct": a Cholesky factorisation on the smaller side of J, P x P or (N m) x (N m); one
             eigendecomposition for several dampings; the singular values of the dense Jacobian for a damping
-            of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a damping
-            of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed a
-            fourth of the memory available.
+            of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a
+            damping of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed
+            a fourth of the memory available.
 
         Returns
         -------
