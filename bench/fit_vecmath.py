@@ -1,4 +1,6 @@
-"""Write the constants of src/deltanet/core/vecmath_body.h: `python bench/fit_vecmath.py 64 > vecmath64.h`, or 32.
+"""Write the constants of src/deltanet/_core/vecmath_body.h.
+
+`python bench/fit_vecmath.py 64 > vecmath64.h`, or 32.
 
 The polynomials are minimax: Remez's exchange in 60 digits, the error weighted so that it is the relative
 error of the function that the polynomial serves. The bound printed beside each is the

@@ -8,7 +8,7 @@ from deltanet.machine import available_memory
 
 
 def room(shape, kind, what, instead):
-    """Raise MemoryError where an array of this shape exceeds the memory available."""
+    """Raise MemoryError if an array of this shape exceeds the memory available."""
     nbytes = math.prod(shape) * kind.itemsize
     if nbytes < _limits.WORTH_A_LOOK_BYTES:
         return

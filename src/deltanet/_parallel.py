@@ -35,7 +35,7 @@ _number = _validate.threads(os.environ.get(VARIABLE) or machine.cores(), VARIABL
 
 
 def set_num_threads(threads):
-    """Set how many threads a call may use where its `threads=` says nothing.
+    """Set how many threads a call may use if it is not given `threads=`.
 
     At the start it is the environment variable DELTANET_NUM_THREADS, or else the count of cores.
 
@@ -47,7 +47,7 @@ def set_num_threads(threads):
     Raises
     ------
     ValueError, TypeError
-        Where it is not a positive integer.
+        If it is not a positive integer.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def set_num_threads(threads):
 
 
 def get_num_threads():
-    """How many threads a call may use where its `threads=` says nothing."""
+    """How many threads a call may use if it is not given `threads=`."""
     return _number
 
 

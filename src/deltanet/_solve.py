@@ -64,7 +64,7 @@ def metric(J, damping_matrix):
 def invert(A, b, lambdas):
     """(A + lambda 1)^-1 b for each lambda > 0, A positive semi-definite.
 
-    Where the two together are below the rounding of A, the part of b is left out: it is of the null space.
+    If the two together are below the rounding of A, that part of b is left out: it belongs to the null space.
     """
     floor = 10 * np.finfo(A.dtype).eps * A.trace()
     if len(lambdas) == 1 and lambdas[0] > floor:

@@ -12,7 +12,7 @@ import numpy as np
 
 from deltanet._limits import WIDEST_LAYER
 
-# Name -> default parameter. The order is that of the codes in core/vecmath.h and core/net.pxd.
+# Name -> default parameter. The order is that of the codes in _core/vecmath.h and _core/activation.pyx.
 ACTIVATIONS = {
     "identity": None,
     "tanh": None,

@@ -22,12 +22,12 @@ def show_config(mode="stdout"):
     Returns
     -------
     dict of str, or None
-        None where it is printed.
+        None if it is printed.
 
     Raises
     ------
     ValueError
-        For another mode.
+        If mode has another value.
 
     Examples
     --------

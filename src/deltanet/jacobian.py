@@ -163,9 +163,9 @@ class Jacobian:
         Raises
         ------
         IndexError
-            Where there is no such layer.
+            If there is no such layer.
         MemoryError
-            Where the block exceeds the memory available.
+            If the block exceeds the memory available.
 
         Examples
         --------
@@ -210,9 +210,10 @@ class Jacobian:
         Raises
         ------
         ValueError
-            Where out is not as above; nothing is written then.
+            If out has another shape, type or layout, or shares memory with the factors; nothing is written
+            then.
         MemoryError
-            Where the result exceeds the memory available; nothing is allocated then.
+            If the result exceeds the memory available; nothing is allocated then.
 
         Examples
         --------
@@ -253,9 +254,10 @@ class Jacobian:
         Raises
         ------
         ValueError
-            Where out is not as above; nothing is written then.
+            If out has another shape, type or layout, or shares memory with the factors; nothing is written
+            then.
         MemoryError
-            Where the result exceeds the memory available; nothing is allocated then.
+            If the result exceeds the memory available; nothing is allocated then.
 
         Examples
         --------
@@ -292,7 +294,7 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where v has another shape or does not hold real numbers.
+            If v has another shape or does not hold real numbers.
 
         Examples
         --------
@@ -321,7 +323,7 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where u has another shape or does not hold real numbers.
+            If u has another shape or does not hold real numbers.
 
         Examples
         --------
@@ -379,9 +381,10 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where `other` is no Jacobian of a net of the same sizes and dtype, or out is not as above.
+            If `other` is not a Jacobian of a net of the same sizes and dtype, or out has another shape, type
+            or layout.
         MemoryError
-            Where the result exceeds the memory available; take blocks of samples then.
+            If the result exceeds the memory available; take blocks of samples then.
 
         References
         ----------
@@ -496,9 +499,9 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where H is not as above.
+            If H has another shape or type.
         MemoryError
-            Where the result exceeds the memory available.
+            If the result exceeds the memory available.
 
         References
         ----------
@@ -585,9 +588,9 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            Where Sigma has none of these forms.
+            If Sigma has none of these forms.
         MemoryError
-            Where the full result exceeds the memory available.
+            If the full result exceeds the memory available.
 
         References
         ----------
@@ -619,9 +622,9 @@ class Jacobian:
         solver : {"auto", "direct", "cg"}
             "direct": a Cholesky factorisation on the smaller side of J, P x P or (N m) x (N m); one
             eigendecomposition for several dampings; the singular values of the dense Jacobian for a damping
-            of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a damping
-            of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed a
-            fourth of the memory available.
+            of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a
+            damping of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed
+            a fourth of the memory available.
 
         Returns
         -------
@@ -630,7 +633,7 @@ class Jacobian:
         Raises
         ------
         ValueError, TypeError
-            If r, damping, damping_matrix or solver is not as above.
+            If r has another shape or type, or damping, damping_matrix or solver is none of these.
 
         References
         ----------
@@ -701,7 +704,7 @@ class Jacobian:
 
 
 class Factors:
-    """Where the factors of some samples lie in one buffer: y, then h, delta and W^(1) of what is kept.
+    """The places of the factors of some samples in one buffer: y, then h, delta and W^(1) of what is kept.
 
     One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is
     there for dy/dx, so that later changes of the parameters do not change it.

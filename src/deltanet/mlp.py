@@ -36,7 +36,7 @@ class MLP:
     Raises
     ------
     ValueError, TypeError
-        Where an argument breaks one of these rules.
+        If an argument breaks one of these rules.
 
     Notes
     -----
@@ -143,7 +143,7 @@ class MLP:
         Raises
         ------
         ValueError, TypeError
-            Where shapes do not follow each other, or a scale is zero or not finite.
+            If shapes do not follow each other, or a scale is zero or not finite.
 
         Examples
         --------
@@ -247,7 +247,7 @@ class MLP:
         Raises
         ------
         ValueError
-            Where v has another shape.
+            If v has another shape.
 
         Examples
         --------
@@ -272,7 +272,7 @@ class MLP:
         Raises
         ------
         ValueError
-            Where the count or a shape differs from the net's.
+            If the count or a shape differs from the net's.
 
         Examples
         --------

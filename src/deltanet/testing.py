@@ -185,7 +185,7 @@ def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
     Raises
     ------
     ValueError, TypeError
-        Where X is not as above.
+        If X has another shape or type.
 
     References
     ----------

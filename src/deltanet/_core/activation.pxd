@@ -3,7 +3,8 @@ from cython cimport floating
 from deltanet._core.net cimport Layer
 
 
-cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size, int simd) noexcept nogil
+cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size,
+                   int simd) noexcept nogil
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil
 

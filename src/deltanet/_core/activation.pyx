@@ -23,7 +23,8 @@ cdef bint is_log_softmax(int activation) noexcept nogil:
     return activation > DN_num_activations
 
 
-cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size, int simd) noexcept nogil:
+cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size,
+                   int simd) noexcept nogil:
     """h := f(h), fprime := f'(h)    (size,)"""
     if floating is double:
         dn_activate_f64(simd, layer.activation, layer.alpha, h, fprime, size)

@@ -10,5 +10,6 @@ cdef void step(floating* below, const floating* delta, Py_ssize_t k, bint identi
                const floating* theta, const Net* net, Py_ssize_t B, Py_ssize_t r,
                const Context* context, const Team* team) noexcept nogil
 
-cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, const floating* theta, const Net* net,
-                          Py_ssize_t B, Py_ssize_t r, const Context* context, const Team* team) noexcept nogil
+cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, const floating* theta,
+                          const Net* net, Py_ssize_t B, Py_ssize_t r, const Context* context,
+                          const Team* team) noexcept nogil

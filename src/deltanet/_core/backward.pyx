@@ -1,7 +1,7 @@
 """fprime -> delta, from a seed at the outputs down one layer after the other (symbols: net.pxd).
 
 The seed S has r rows a sample: the identity (r = m) begins the Jacobian, u (r = 1) the gradient of u^T y.
-Where a team shares the block, each thread makes its units of every layer and waits for those of the others.
+If a team shares the block, each thread makes its units of every layer and waits for those of the others.
 """
 
 from cython cimport floating
@@ -33,7 +33,10 @@ cdef void begin(floating* delta, const floating* u, floating** fprime, const flo
 cdef void step(floating* below, const floating* delta, Py_ssize_t k, bint identity, floating** fprime,
                const floating* theta, const Net* net, Py_ssize_t B, Py_ssize_t r,
                const Context* context, const Team* team) noexcept nogil:
-    """delta^(k-1) = delta^(k) W^(k) diag(fprime^(k-1))    (r, n_{k-1}, B); `identity`: delta^(L) is diag(fprime^(L))"""
+    """delta^(k-1) = delta^(k) W^(k) diag(fprime^(k-1))    (r, n_{k-1}, B)
+
+    `identity` says that delta^(L) is diag(fprime^(L)).
+    """
     cdef Py_ssize_t o, start, stop, n = net.layer[k].n_in
     cdef const floating* W = theta + net.layer[k].offset
     share(&start, &stop, n, team)
@@ -49,8 +52,9 @@ cdef void step(floating* below, const floating* delta, Py_ssize_t k, bint identi
     meet(team)
 
 
-cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, const floating* theta, const Net* net,
-                          Py_ssize_t B, Py_ssize_t r, const Context* context, const Team* team) noexcept nogil:
+cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, const floating* theta,
+                          const Net* net, Py_ssize_t B, Py_ssize_t r, const Context* context,
+                          const Team* team) noexcept nogil:
     """delta^(k) W^(k), of the units that this thread owns    (r, n_{k-1}, B)"""
     cdef const Layer* layer = &net.layer[k]
     cdef Py_ssize_t o, i, start, stop, n = layer.n_in
@@ -63,12 +67,12 @@ cdef void through_weights(floating* below, const floating* delta, Py_ssize_t k, 
         combine(context.simd, below, delta, theta + layer.offset, r, n, layer.n_out)
     else:
         # W^T delta_o for each row o: W is read along its columns
-        products(below + start * B, B, n * B, theta + layer.offset + start, 1, n, delta, B, layer.n_out * B, r,
-                 stop - start, B, layer.n_out, <const floating*> NULL, False, context)
+        products(below + start * B, B, n * B, theta + layer.offset + start, 1, n, delta, B, layer.n_out * B,
+                 r, stop - start, B, layer.n_out, <const floating*> NULL, False, context)
 
 
-cdef inline void identity(floating* delta, const floating* fprime, Py_ssize_t m, Py_ssize_t start, Py_ssize_t stop,
-                          Py_ssize_t B) noexcept nogil:
+cdef inline void identity(floating* delta, const floating* fprime, Py_ssize_t m, Py_ssize_t start,
+                          Py_ssize_t stop, Py_ssize_t B) noexcept nogil:
     """diag(fprime)    (m, m, B)"""
     cdef Py_ssize_t o, s
     memset(delta + start * m * B, 0, (stop - start) * m * B * sizeof(floating))
@@ -77,8 +81,9 @@ cdef inline void identity(floating* delta, const floating* fprime, Py_ssize_t m,
             delta[(o * m + o) * B + s] = fprime[o * B + s]
 
 
-cdef inline void weighted(floating* delta, const floating* u, const floating* fprime, Py_ssize_t m, Py_ssize_t start,
-                          Py_ssize_t stop, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r) noexcept nogil:
+cdef inline void weighted(floating* delta, const floating* u, const floating* fprime, Py_ssize_t m,
+                          Py_ssize_t start, Py_ssize_t stop, Py_ssize_t N, Py_ssize_t B,
+                          Py_ssize_t r) noexcept nogil:
     """u_oj fprime_j, and the last sample again in the lanes behind    (r, m, B)"""
     cdef Py_ssize_t o, j, s
     for o in range(r):
@@ -87,8 +92,8 @@ cdef inline void weighted(floating* delta, const floating* u, const floating* fp
                 delta[(o * m + j) * B + s] = u[(min(s, N - 1) * r + o) * m + j] * fprime[j * B + s]
 
 
-cdef inline void coupled(floating* delta, const floating* u, const floating* p, const floating* scale, const Net* net,
-                         Py_ssize_t N, Py_ssize_t B, Py_ssize_t r) noexcept nogil:
+cdef inline void coupled(floating* delta, const floating* u, const floating* p, const floating* scale,
+                         const Net* net, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r) noexcept nogil:
     """S D, D_oj = scale_o (1_oj - p_j), for softmax times p_o    (r, m, B)
 
     1 - p_o is summed from the other probabilities: it keeps its digits where p_o is close to 1.

@@ -1,6 +1,7 @@
 """Memory that is used again: results that come back when their array dies, and a workspace for each thread.
 
-A fresh page costs several times the arithmetic that fills it, and malloc gives large blocks back to the system.
+A fresh page costs several times the arithmetic that fills it, and malloc gives large blocks back to the
+system.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
@@ -29,7 +30,8 @@ cdef class Lease:
         self.memory = memory
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        PyBuffer_FillInfo(view, self, cnp.PyArray_DATA(<cnp.ndarray> self.memory), self.memory.nbytes, 0, flags)
+        PyBuffer_FillInfo(view, self, cnp.PyArray_DATA(<cnp.ndarray> self.memory), self.memory.nbytes, 0,
+                          flags)
 
     def __del__(self):
         # Not waited for: this may run inside `lend`, in the middle of an allocation. Memory is then freed.
@@ -52,7 +54,8 @@ def lend(tuple shape, dtype):
     memory = None
     with _lock:
         for i in range(len(_idle)):
-            if nbytes <= _idle[i].nbytes <= nbytes + nbytes // 4 and (best < 0 or _idle[i].nbytes < _idle[best].nbytes):
+            if nbytes <= _idle[i].nbytes <= nbytes + nbytes // 4 and (
+                    best < 0 or _idle[i].nbytes < _idle[best].nbytes):
                 best = i
         if best >= 0:
             memory = _idle.pop(best)

@@ -1,6 +1,6 @@
 """theta, X -> h, fprime; and the same with a tangent of theta (symbols: net.pxd).
 
-Where a team shares the block, each thread makes its rows of every layer and waits for those of the others.
+If a team shares the block, each thread makes its rows of every layer and waits for those of the others.
 """
 
 from cython cimport floating
@@ -40,10 +40,12 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         meet(team)
 
 
-cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v, const floating* theta,
-                       const floating* affine, const Net* net, Py_ssize_t B,
+cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v,
+                       const floating* theta, const floating* affine, const Net* net, Py_ssize_t B,
                        const Context* context, const Team* team) noexcept nogil:
-    """dh^(L) = J v, where dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k), dh^(k) = fprime^(k) dv^(k)    (m, B)
+    """dh^(L) = J v    (m, B)
+
+    dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k),    dh^(k) = fprime^(k) dv^(k)
 
     V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. `work` has two arrays (n_k, B).
     """
@@ -79,7 +81,10 @@ cdef floating* tangent(floating** work, floating** h, floating** fprime, const f
 cdef inline void affine_map(floating* v, const floating* h, const floating* theta, const Layer* layer,
                             Py_ssize_t i, Py_ssize_t j, Py_ssize_t B, bint constant,
                             const Context* context) noexcept nogil:
-    """v = W h + b of the rows i to j    (n_k, B); `constant` says that h has no tangent through a layer without W"""
+    """v = W h + b of the rows i to j    (n_k, B)
+
+    `constant` says that h has no tangent through a layer without W.
+    """
     cdef const floating* W = theta + layer.offset
     cdef const floating* b = theta + layer.bias_offset if layer.bias_offset >= 0 else NULL
     cdef Py_ssize_t n = layer.n_in
@@ -91,11 +96,12 @@ cdef inline void affine_map(floating* v, const floating* h, const floating* thet
     elif B == 1:
         dots(context.simd, v + i, W + i * n, h, b + i if b != NULL else NULL, j - i, n)
     else:
-        product(v + i * B, B, W + i * n, n, 1, h, B, j - i, B, n, b + i if b != NULL else NULL, False, context)
+        product(v + i * B, B, W + i * n, n, 1, h, B, j - i, B, n, b + i if b != NULL else NULL, False,
+                context)
 
 
-cdef inline void add_dots(floating* v, const floating* h, const floating* W, Py_ssize_t n, Py_ssize_t i, Py_ssize_t j,
-                          const Context* context) noexcept nogil:
+cdef inline void add_dots(floating* v, const floating* h, const floating* W, Py_ssize_t n, Py_ssize_t i,
+                          Py_ssize_t j, const Context* context) noexcept nogil:
     """v := v + W h of the rows i to j of a lone sample"""
     dots(context.simd, v + i, W + i * n, h, v + i, j - i, n)
 
@@ -103,7 +109,10 @@ cdef inline void add_dots(floating* v, const floating* h, const floating* W, Py_
 cdef inline void load_input(floating* h, const floating* X, const floating* affine, const Net* net,
                             Py_ssize_t N, Py_ssize_t B, Py_ssize_t i, Py_ssize_t j,
                             const Context* context) noexcept nogil:
-    """h^(0) = (x - shift) / scale of the inputs i to j, and the last sample again in the lanes behind    (n_0, B)"""
+    """h^(0) = (x - shift) / scale of the inputs i to j    (n_0, B)
+
+    The lanes behind the last sample hold it again.
+    """
     cdef Py_ssize_t s, q, n = net.n_0
     if B == 1:
         memcpy(h + i, X + i, (j - i) * sizeof(floating))

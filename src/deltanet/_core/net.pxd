@@ -3,7 +3,8 @@
 #   L, k          layers, k = 1 .. L
 #   n_k           width of layer k; n_0 inputs, m = n_L outputs
 #   N, P          samples, parameters
-#   B             lanes of a block: its samples and copies of the last one, up to whole vectors; 1 of a lone sample
+#   B             lanes of a block: its samples, and copies of the last one up to whole vectors;
+#                 1 of a lone sample
 #   r             rows of delta a sample: m for the Jacobian, 1 for a gradient
 #   theta         (P,)          W^(1) row-major, b^(1), ..., W^(L), b^(L)
 #   h[k]          (n_k, B)      activation; h[0] the scaled input, h[L] the output y
@@ -11,9 +12,10 @@
 #   delta[k]      (r, n_k, B)   local gradient: rows of dy/dv^(k)
 #   affine        (2 n_0 + 2 m,)  input shift, input scale, output shift, output scale
 #
-# A block lies with its samples in the vector lanes: each product with a weight matrix then reads W as it is and
-# has no ragged columns, and a sum over units is one over whole vectors. Of a lone sample, B = 1, that is the plain
-# order. What the caller sees, X, y and the factors, is sample by sample: transpose (loops.h) goes between.
+# A block lies with its samples in the vector lanes: each product with a weight matrix then reads W as it is
+# and has no ragged columns, and a sum over units is one over whole vectors. Of a lone sample, B = 1, that is
+# the plain order. What the caller sees, X, y and the factors, is sample by sample: transpose (loops.h) goes
+# between.
 # Kernels take outputs, inputs and sizes from their caller, allocate nothing and cannot fail.
 
 cdef enum:            # what a layer does before its activation

@@ -1,8 +1,8 @@
-# Row-major products: register tiles (tile.h), SciPy's BLAS where those are not to be had, plain loops for a
-# lone sample (loops.h). The only file that calls SciPy's gemm and syrk.
+# Row-major products: register tiles (tile.h), or SciPy's BLAS if the processor has no AVX2; a lone sample
+# takes plain loops (loops.h). The only file that calls SciPy's gemm and syrk.
 #
-# Row-major C = A B is column-major C^T = B^T A^T, so the operands of BLAS change places and sizes M and N with
-# them. BLAS's beta = 0 is not trusted with NaN in C. Sizes fit a blas_int: the Python side checks that.
+# Row-major C = A B is column-major C^T = B^T A^T, so the operands of BLAS change places and sizes M and N
+# with them. BLAS's beta = 0 is not trusted with NaN in C. Sizes fit a blas_int: the Python side checks that.
 
 from cython cimport floating
 from scipy.linalg.cython_blas cimport dgemm, dsyrk, sgemm, ssyrk
@@ -14,13 +14,13 @@ include "blas_int.pxi"
 
 cdef extern from "tile.h" nogil:
     int dn_has_tiles(int simd) noexcept
-    void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai, Py_ssize_t ak,
-                        const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
-                        Py_ssize_t K, const double* start, const double* H,
+    void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai,
+                        Py_ssize_t ak, const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
+                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start, const double* H,
                         int add) noexcept
-    void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai, Py_ssize_t ak,
-                        const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N,
-                        Py_ssize_t K, const float* start, const float* H,
+    void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai,
+                        Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
+                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start, const float* H,
                         int add) noexcept
 
 
@@ -34,9 +34,9 @@ cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssiz
     products(C, ldc, 0, A, ai, ak, B, ldb, 0, 1, M, N, K, start, add, context)
 
 
-cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
-                          const floating* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets, Py_ssize_t M,
-                          Py_ssize_t N, Py_ssize_t K, const floating* start, bint add,
+cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai,
+                          Py_ssize_t ak, const floating* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
+                          Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* start, bint add,
                           const Context* context) noexcept nogil:
     """The same A for several B and C, which lie `bset` and `cset` apart."""
     cdef Py_ssize_t i, j, o
@@ -57,10 +57,13 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
 
 
 cdef inline void fold_products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai,
-                               Py_ssize_t ak, const floating* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
-                               Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* H, floating* work,
-                               const Context* context) noexcept nogil:
-    """C := C + H * (A B) for several B and C    H like C (M, N; rows ldc apart), work (M, ldc), N of whole vectors"""
+                               Py_ssize_t ak, const floating* B, Py_ssize_t ldb, Py_ssize_t bset,
+                               Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* H,
+                               floating* work, const Context* context) noexcept nogil:
+    """C := C + H * (A B) for several B and C    H like C (M, N; rows ldc apart), work (M, ldc)
+
+    Rows of N numbers are whole vectors.
+    """
     cdef Py_ssize_t o
     if context.tiles:
         if floating is double:

@@ -55,10 +55,12 @@ cdef inline void weigh(floating* left, const floating* delta, const floating* H,
                       delta + (p * n + start) * B, stop - start, B)
 
 
-cdef inline void contract(floating* d, const floating* u, const floating* delta, const Layout* at) noexcept nogil:
+cdef inline void contract(floating* d, const floating* u, const floating* delta,
+                          const Layout* at) noexcept nogil:
     """d = sum_o u_o delta_o    (n, B), u (r, B)"""
     cdef Py_ssize_t o, start, stop, B = at.B
     share(&start, &stop, at.n_out, at.team)
     memset(d + start * B, 0, (stop - start) * B * sizeof(floating))
     for o in range(at.r):
-        fold_rows(at.context.simd, d + start * B, u + o * B, delta + (o * at.n_out + start) * B, stop - start, B)
+        fold_rows(at.context.simd, d + start * B, u + o * B, delta + (o * at.n_out + start) * B, stop - start,
+                  B)

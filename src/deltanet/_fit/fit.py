@@ -65,7 +65,7 @@ class Fit:
         Raises
         ------
         ImportError
-            Where matplotlib is missing (extra: plot).
+            If matplotlib is missing (extra: plot).
 
         Examples
         --------
@@ -163,7 +163,7 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        Where an argument breaks one of these rules, holds NaN, or the loss of the given net is not finite.
+        If an argument breaks one of these rules, holds NaN, or the loss of the given net is not finite.
     MemoryError
         If solver is "direct" and its matrices exceed the memory available.
 

@@ -76,7 +76,7 @@ def residuals(net, X, Y, *, weights=None, jac="dense"):
     Raises
     ------
     ValueError, TypeError
-        Where an argument is not as above, or holds NaN.
+        If an argument has another shape or type, or holds NaN.
 
     Examples
     --------

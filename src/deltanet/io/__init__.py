@@ -30,12 +30,12 @@ def load(path, activation=None, output=None, dtype=None):
     Raises
     ------
     ValueError
-        Where the file is broken or holds something else than a multi-layer perceptron; an ONNX graph
+        If the file is broken or holds something else than a multi-layer perceptron; an ONNX graph
         is refused by the name of the node.
     OSError
-        Where the file cannot be read.
+        If the file cannot be read.
     ImportError
-        Where the package that the format needs is not installed.
+        If the package that the format needs is not installed.
 
     Examples
     --------
@@ -79,9 +79,9 @@ def save(net, path):
     ValueError
         For another ending, and where a parameter is NaN or infinite: `load` would refuse the file.
     OSError
-        Where the file cannot be written.
+        If the file cannot be written.
     ImportError
-        Where the package that the format needs is not installed.
+        If the package that the format needs is not installed.
 
     Examples
     --------

@@ -24,7 +24,7 @@ cdef enum:
     FULL = 4
 
 cdef struct Pair:            # what Sigma has of a layer
-    const void* A            # diagonal: (n_out, n_in), of W; Kronecker: (n_in + 1, n_in + 1), or without the last
+    const void* A            # diagonal: (n_out, n_in), of W; Kronecker: (n_in + 1, n_in + 1), or (n_in, n_in)
     const void* B            # diagonal: (n_out,), of b; Kronecker: (n_out, n_out)
 
 
@@ -40,7 +40,8 @@ cdef inline void covariance(floating* C, int form, floating sigma, const Pair* p
             factor[s] *= sigma
         pairs(C, factor, delta, delta, work + B, at)
     elif form == DIAGONAL:
-        unit_variances(work + (4 + at.r * at.n_out) * B, <const floating*> pair.A, <const floating*> pair.B, h, at)
+        unit_variances(work + (4 + at.r * at.n_out) * B, <const floating*> pair.A, <const floating*> pair.B,
+                       h, at)
         for o in range(at.r):
             if o % at.team.size != at.team.rank:
                 continue
@@ -52,8 +53,9 @@ cdef inline void covariance(floating* C, int form, floating sigma, const Pair* p
         for o in range(at.r):
             if o % at.team.size != at.team.rank:
                 continue
-            product(left + o * at.n_out * B, B, <const floating*> pair.B, at.n_out, 1, delta + o * at.n_out * B, B,
-                    at.n_out, B, at.n_out, <const floating*> NULL, False, at.context)
+            product(left + o * at.n_out * B, B, <const floating*> pair.B, at.n_out, 1,
+                    delta + o * at.n_out * B, B, at.n_out, B, at.n_out, <const floating*> NULL, False,
+                    at.context)
         pairs(C, factor, left, delta, work + B, at)
 
 
@@ -66,7 +68,8 @@ cdef inline void pairs(floating* C, const floating* factor, const floating* left
             continue
         for p in range(o + 1):
             if factor == NULL:
-                sum_rows(at.context.simd, C + (o * at.r + p) * at.B, left + o * size, delta + p * size, at.n_out, at.B)
+                sum_rows(at.context.simd, C + (o * at.r + p) * at.B, left + o * size, delta + p * size,
+                         at.n_out, at.B)
             else:
                 memset(work, 0, at.B * sizeof(floating))
                 sum_rows(at.context.simd, work, left + o * size, delta + p * size, at.n_out, at.B)

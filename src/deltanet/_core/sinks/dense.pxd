@@ -1,6 +1,9 @@
-# Dense rows of J:  J_so = [delta^(1)_o (x) h^(0), delta^(1)_o, ..., delta^(L)_o (x) h^(L-1), delta^(L)_o]    (N, r, P)
+# Dense rows of J:                                                                  (N, r, P)
 #
-# Workspace: h and delta sample by sample, N sum_k (n_{k-1} + r n_k) numbers, as whole rows are written in their order.
+#   J_so = [delta^(1)_o (x) h^(0), delta^(1)_o, ..., delta^(L)_o (x) h^(L-1), delta^(L)_o]
+#
+# Workspace: h and delta sample by sample, N sum_k (n_{k-1} + r n_k) numbers, because whole rows are written
+# in their order.
 
 from cython cimport floating
 
@@ -8,7 +11,8 @@ from deltanet._core.loops cimport outer
 from deltanet._core.net cimport Context, Net, Team
 
 cdef extern from "stores.h" nogil:
-    void dn_stream_f64(double* out, const double* d, const double* g, Py_ssize_t n_out, Py_ssize_t n_in) noexcept
+    void dn_stream_f64(double* out, const double* d, const double* g, Py_ssize_t n_out,
+                       Py_ssize_t n_in) noexcept
     void dn_stream_f32(float* out, const float* d, const float* g, Py_ssize_t n_out, Py_ssize_t n_in) noexcept
     void dn_stream_fence() noexcept
 
@@ -17,7 +21,10 @@ cdef inline void dense_rows(floating* J, floating** h, floating** delta, const P
                             const Py_ssize_t* bias_column, Py_ssize_t lowest, Py_ssize_t P, const Net* net,
                             Py_ssize_t N, Py_ssize_t r, bint stream, const Context* context,
                             const Team* team) noexcept nogil:
-    """From h (N, n_{k-1}) and delta (N, r, n_k), the rows that this thread owns; `stream` writes past the caches."""
+    """From h (N, n_{k-1}) and delta (N, r, n_k), the rows that this thread owns
+
+    `stream` writes past the caches.
+    """
     cdef Py_ssize_t row, k, n, n_in, first = N * r * team.rank // team.size
     cdef const floating* d
     cdef floating one = 1

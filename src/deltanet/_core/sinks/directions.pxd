@@ -1,6 +1,7 @@
 # J U for some columns of U, from factors:  (J u)_so += delta^(k)_so . t_s,  t = V h + c    (r, columns, B)
 #
-# V and c are the blocks of u that W^(k) and b^(k) are of theta. From X on, the tangent (forward.pyx) needs no delta.
+# V and c are the blocks of u that W^(k) and b^(k) are of theta. From X on, the tangent (forward.pyx) needs no
+# delta.
 # Workspace: n_out B numbers.
 
 from cython cimport floating
@@ -11,8 +12,9 @@ from deltanet._core.product cimport product
 from deltanet._core.rows cimport Layout
 
 
-cdef inline void directions(floating* JU, const floating* U, Py_ssize_t columns, Py_ssize_t P, const floating* delta,
-                            const floating* h, const Layer* layer, floating* work, const Layout* at) noexcept nogil:
+cdef inline void directions(floating* JU, const floating* U, Py_ssize_t columns, Py_ssize_t P,
+                            const floating* delta, const floating* h, const Layer* layer, floating* work,
+                            const Layout* at) noexcept nogil:
     """One layer's part, added; U (columns, P)"""
     cdef Py_ssize_t o, c, n = at.n_out, B = at.B
     cdef const floating* bias
@@ -21,7 +23,8 @@ cdef inline void directions(floating* JU, const floating* U, Py_ssize_t columns,
         if B == 1:
             dots(at.context.simd, work, U + c * P + layer.offset, h, bias, n, at.n_in)
         else:
-            product(work, B, U + c * P + layer.offset, at.n_in, 1, h, B, n, B, at.n_in, bias, False, at.context)
+            product(work, B, U + c * P + layer.offset, at.n_in, 1, h, B, n, B, at.n_in, bias, False,
+                    at.context)
         for o in range(at.r):
             if o % at.team.size != at.team.rank:
                 continue

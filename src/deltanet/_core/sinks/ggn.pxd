@@ -13,8 +13,8 @@ cdef enum:
     TILE_COLUMNS = 512
 
 
-cdef inline void weigh_rows(floating* HJ, const floating* J, const floating* H, bint full, Py_ssize_t N, Py_ssize_t r,
-                            Py_ssize_t P) noexcept nogil:
+cdef inline void weigh_rows(floating* HJ, const floating* J, const floating* H, bint full, Py_ssize_t N,
+                            Py_ssize_t r, Py_ssize_t P) noexcept nogil:
     """HJ_so = sum_p H_s,op J_sp    (N, r, P), H (N, r, r) or (N,)"""
     cdef Py_ssize_t s, o, p, i
     cdef floating weight
@@ -41,8 +41,8 @@ cdef inline Py_ssize_t ggn_tiles(Py_ssize_t P) noexcept nogil:
     return side * (side + 1) // 2
 
 
-cdef inline void ggn_tile(floating* C, const floating* left, const floating* J, Py_ssize_t tile, Py_ssize_t rows,
-                          Py_ssize_t P) noexcept nogil:
+cdef inline void ggn_tile(floating* C, const floating* left, const floating* J, Py_ssize_t tile,
+                          Py_ssize_t rows, Py_ssize_t P) noexcept nogil:
     """C += (H J)^T J in one tile of the lower half, counted row by row"""
     cdef Py_ssize_t i = 0, j
     while (i + 1) * (i + 2) // 2 <= tile:

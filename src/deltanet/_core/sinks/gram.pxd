@@ -31,9 +31,10 @@ cdef inline Py_ssize_t planes(const Corner* at, int outputs) noexcept nogil:
     return (at.o_stop - at.o) * (at.p_stop - at.p if outputs == ALL_OUTPUTS else 1)
 
 
-cdef inline void gram_layer(floating* K, int outputs, const floating* delta, const floating* h, const floating* delta2,
-                            const floating* h2, const floating* one, bint weights, bint biases, Py_ssize_t n_in,
-                            Py_ssize_t n_out, const Corner* at, floating* work, const Context* context) noexcept nogil:
+cdef inline void gram_layer(floating* K, int outputs, const floating* delta, const floating* h,
+                            const floating* delta2, const floating* h2, const floating* one, bint weights,
+                            bint biases, Py_ssize_t n_in, Py_ssize_t n_out, const Corner* at, floating* work,
+                            const Context* context) noexcept nogil:
     """One layer's part, added; `one` (N,) takes the place of the 1 where it is given."""
     cdef Py_ssize_t o, i, j, first, sets, plane = 0, B = at.B, B2 = at.B2
     cdef floating* hh = work
@@ -52,14 +53,17 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
     for o in range(at.o, at.o_stop):
         first = at.p if outputs == ALL_OUTPUTS else o
         sets = at.p_stop - at.p if outputs == ALL_OUTPUTS else 1
-        fold_products(K + plane * B * B2, B2, B * B2, delta + o * n_out * B, 1, B, delta2 + first * n_out * B2, B2,
-                      n_out * B2, sets, B, B2, n_out, hh, dd, context)
+        fold_products(K + plane * B * B2, B2, B * B2, delta + o * n_out * B, 1, B,
+                      delta2 + first * n_out * B2, B2, n_out * B2, sets, B, B2, n_out, hh, dd, context)
         plane += sets
 
 
 cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t rows,
                             Py_ssize_t columns, bint mirrored, const Corner* at) noexcept nogil:
-    """The tile into K (rows, m, columns, m), (m, rows, columns) or (rows, columns); `mirrored`: its transpose too."""
+    """The tile into K (rows, m, columns, m), (m, rows, columns) or (rows, columns)
+
+    `mirrored` says that its transpose is written too.
+    """
     cdef Py_ssize_t o, p, s, z, plane, B = at.B, B2 = at.B2, wide = at.p_stop - at.p
     cdef floating scale = <floating> 1 / m
     cdef floating* out
@@ -88,5 +92,5 @@ cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_s
         if mirrored:
             for z in range(at.N2):
                 for s in range(at.N):
-                    K[(o * rows + at.first2 + z) * columns + at.first + s] = tile[(plane * B + s) * B2 + z] * (
-                        1 if outputs == EACH_OUTPUT else scale)
+                    K[(o * rows + at.first2 + z) * columns + at.first + s] = (
+                        tile[(plane * B + s) * B2 + z] * (1 if outputs == EACH_OUTPUT else scale))

@@ -16,7 +16,7 @@ cdef inline void outer_sums(floating* sums, const floating* d, const floating* r
     cdef Py_ssize_t start, stop, B = at.B
     share(&start, &stop, at.n_out, at.team)
     if at.column >= 0:
-        product(sums + at.column + start * at.n_in, at.n_in, d + start * B, B, 1, rows, stride, stop - start, at.n_in,
-                at.N, <const floating*> NULL, True, at.context)
+        product(sums + at.column + start * at.n_in, at.n_in, d + start * B, B, 1, rows, stride, stop - start,
+                at.n_in, at.N, <const floating*> NULL, True, at.context)
     if at.bias_column >= 0:
         row_sums(at.context.simd, sums + at.bias_column + start, d + start * B, stop - start, at.N, B)
