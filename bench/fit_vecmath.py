@@ -89,7 +89,10 @@ def polynomial(name, f, weight, a, b, degree):
 
 
 def table(name, k):
-    """exp(-k z) = 2^n (C - r) / (C + r), z = -n ln(2) / k + r, C = r coth(k r / 2) = c0 + c1 r^2 + ..., c0 = 2 / k."""
+    """exp(-k z) = 2^n (C - r) / (C + r), z = -n ln(2) / k + r, C = r coth(k r / 2) = c0 + c1 r^2 + ...
+
+    c0 = 2 / k.
+    """
     coth = lambda y: (
         (mp.sqrt(y) * mp.coth(k * mp.sqrt(y) / 2) - 2 / k) / y
         if y > 1e-20
@@ -111,7 +114,8 @@ print(
     f"/* The constants of vecmath_body.h for {of('double', 'float')}, written by bench/fit_vecmath.py. */\n"
 )
 
-# 2^n scaled by 2^K: see dn_reduced. The clamps are where f' is zero after rounding, and n + K is still an exponent.
+# 2^n scaled by 2^K: see dn_reduced. The clamps are where f' is zero after rounding, and n + K is still an
+# exponent.
 K, bias, fraction = of(256, 48), of(1023, 127), of(52, 23)
 number("round", mp.mpf(3) * 2 ** (fraction - 1) + bias + K)
 number("up", mp.mpf(2) ** K)
@@ -199,7 +203,6 @@ if (
     polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, 2)
     polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, 2)
     hi = rounded(mp.pi / 2, 33)  # its product with n <= 2^20 is exact
-    print(
-        f"\nstatic const double F(half_pi)[] = {{{', '.join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))}}};"
-    )
+    parts = ", ".join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))
+    print(f"\nstatic const double F(half_pi)[] = {{{parts}}};")
     number("last_sin", mp.mpf(2) ** 17)

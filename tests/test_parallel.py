@@ -11,8 +11,8 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from deltanet import _parallel
-from deltanet._parallel import held_blas
 from deltanet._core import hold
+from deltanet._parallel import held_blas
 
 
 def numbers():

@@ -149,7 +149,7 @@ print(count() - start)
 
 
 def test_more_threads_than_cores_end():
-    """Threads that wait for each other, on fewer cores: the team of a wide net, and blocks of a narrow one."""
+    """Threads that wait for each other, on fewer cores: a wide net's team, and blocks of a narrow one."""
     for sizes, N in (([300, 400, 300, 5], 16), ([20, 60, 3], 3000)):
         net, X = dn.MLP(sizes, seed=0), np.ones((N, sizes[0]))
         expected = net.vjp(X, np.ones((N, sizes[-1])), threads=1)

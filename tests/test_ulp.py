@@ -1,6 +1,7 @@
 """Activations and slopes within 4 ulp of the exact value, and the same wherever they stand in a row.
 
-ulp.c evaluates the definitions with libquadmath, at a million points each; floats also against doubles, at 17 million.
+ulp.c evaluates the definitions with libquadmath, at a million points each; floats also against doubles, at
+17 million.
 """
 
 import shutil
