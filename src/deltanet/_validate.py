@@ -10,30 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
-
-# Name -> default parameter. The order is that of the codes in _core/vecmath.h and _core/activation.pyx.
-ACTIVATIONS = {
-    "identity": None,
-    "tanh": None,
-    "lecun_tanh": None,
-    "sigmoid": None,
-    "relu": None,
-    "leaky_relu": 0.01,
-    "elu": 1.0,
-    "selu": None,
-    "softplus": 1.0,
-    "gelu": None,
-    "gelu_tanh": None,
-    "silu": None,
-    "softsign": None,
-    "gaussian": None,
-    "sin": None,
-    "softmax": None,
-    "log_softmax": None,
-}
-CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
-COUPLED = ("softmax", "log_softmax")
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -68,9 +46,9 @@ def activation(spec):
     name, *rest = (spec,) if isinstance(spec, str) else spec if _is_pair(spec) else (None,)
     if name is None:
         raise TypeError(f"an activation is a name or (name, parameter); got {spec!r}")
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; known are {', '.join(ACTIVATIONS)}")
-    default = ACTIVATIONS[name]
+    if name not in REGISTRY:
+        raise ValueError(f"unknown activation {name!r}; known are {', '.join(REGISTRY)}")
+    default = REGISTRY[name].default
     if not rest or rest[0] is None:
         return name, default
     if default is None:
@@ -99,7 +77,7 @@ def activations(specs, layers):
             f"there must be one activation for each of {layers} layers; got {len(pairs)}"
         )
     for name, _ in pairs[:-1]:
-        if name in COUPLED:
+        if REGISTRY[name].couples:
             raise ValueError(f"{name!r} couples the outputs: only the last layer may have it")
     return pairs
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from deltanet import _columns, _memory, _validate, _verbs, params
+from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
 from deltanet.jacobian import FRESH, Factors, Jacobian
 
@@ -69,8 +70,7 @@ class MLP:
         self._build(sizes, pairs, dtype, None, None)
         random = np.random.default_rng(seed)
         for W, (name, _) in zip(self.weights, pairs, strict=True):
-            gain = 2 if name in ("relu", "leaky_relu", "elu") else 1
-            W[...] = random.standard_normal(W.shape) * np.sqrt(gain / W.shape[1])
+            W[...] = random.standard_normal(W.shape) * np.sqrt(REGISTRY[name].gain / W.shape[1])
 
     def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
         """Lay out theta and the compiled engine; theta is left at zero."""
@@ -88,7 +88,7 @@ class MLP:
         layers = [
             (
                 False,
-                _validate.CODES[name],
+                CODES[name],
                 parameter or 0,
                 0,
                 n_in,
@@ -180,7 +180,7 @@ class MLP:
     def activations(self):
         """One activation a layer: a name, or (name, parameter) where it is not the default."""
         return tuple(
-            name if parameter == _validate.ACTIVATIONS[name] else (name, parameter)
+            name if parameter == REGISTRY[name].default else (name, parameter)
             for name, parameter in self._pairs
         )
 

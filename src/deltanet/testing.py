@@ -9,69 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import special
 
 from deltanet import _validate
+from deltanet._activations import REGISTRY
 from deltanet.params import offsets
 
 STEP = 1e-30  # far below rounding, far above underflow
 CHUNK = 2**19  # complex numbers in one array of a reference pass
+FORMULAS = {name: each.formula for name, each in REGISTRY.items()}
 TOLERANCES = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
-SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-
-
-def _positive(v):
-    return v.real > 0
-
-
-def _decay(v):
-    """exp(-|v|), continued from the real axis."""
-    return np.exp(np.where(_positive(v), -v, v))
-
-
-def _sigmoid(v):
-    e = _decay(v)
-    return np.where(_positive(v), 1, e) / (1 + e)
-
-
-def _softplus(v):
-    return np.where(_positive(v), v, 0) + np.log1p(_decay(v))
-
-
-def _elu(v, alpha):
-    below = np.where(_positive(v), 0, v)
-    return np.where(_positive(v), v, alpha * np.expm1(below))
-
-
-def _gelu_tanh(v):
-    return v * _sigmoid(np.sqrt(8 / np.pi) * (v + 0.044715 * v**3))
-
-
-def _log_softmax(v):
-    v = v - v.real.max(axis=-1, keepdims=True)
-    return v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
-
-
-# f(v, parameter) for complex v.
-FORMULAS = {
-    "identity": lambda v, _: v,
-    "tanh": lambda v, _: np.tanh(v),
-    "lecun_tanh": lambda v, _: 1.7159 * np.tanh(v * (2 / 3)),
-    "sigmoid": lambda v, _: _sigmoid(v),
-    "relu": lambda v, _: np.where(_positive(v), v, 0),
-    "leaky_relu": lambda v, slope: np.where(_positive(v), v, slope * v),
-    "elu": _elu,
-    "selu": lambda v, _: SELU[0] * _elu(v, SELU[1]),
-    "softplus": lambda v, beta: _softplus(beta * v) / beta,
-    "gelu": lambda v, _: v * special.erfc(-v / np.sqrt(2)) / 2,
-    "gelu_tanh": lambda v, _: _gelu_tanh(v),
-    "silu": lambda v, _: v * _sigmoid(v),
-    "softsign": lambda v, _: v / (1 + np.where(_positive(v), v, -v)),
-    "gaussian": lambda v, _: np.exp(-(v**2)),
-    "sin": lambda v, _: np.sin(v),
-    "softmax": lambda v, _: np.exp(_log_softmax(v)),
-    "log_softmax": lambda v, _: _log_softmax(v),
-}
 
 
 class _Reference:
