@@ -159,6 +159,15 @@ def test_more_threads_than_cores_end():
             )
 
 
+def test_kept_layers_that_skip_one_are_not_mixed():
+    """Threads that share a block take turns of two buffers: layers 4 and 2 have the same one."""
+    net = dn.MLP([21, 25, 24, 27, 33, 20], "sin", seed=0)
+    J = net.jacobian(np.random.default_rng(0).standard_normal((8, 21))).restrict([0, 1, 2, 4])
+    expected = J.gram_diagonal(threads=1)
+    for _ in range(300):
+        np.testing.assert_array_equal(J.gram_diagonal(threads=2), expected)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_fork_after_the_pool_was_started():
     code = """

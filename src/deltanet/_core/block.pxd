@@ -129,6 +129,7 @@ cdef inline void fetch(const Job* job, Space* at, floating zero, Py_ssize_t k, P
     """h^(k-1) and delta^(k) of kept factors, in the lanes."""
     cdef Py_ssize_t o, i, j, n = layout.n_out, B = layout.B, r = layout.r
     cdef const floating* delta = <const floating*> job.deltas[k] + start * r * n
+    meet(layout.team)  # a slower thread may still read the layer that was in these lanes
     share(&i, &j, n, layout.team)
     for o in range(r):
         load(<floating*> at.delta[k] + (o * n + i) * B, delta + o * n + i, r * n, j - i, layout.N, B, layout.context)

@@ -723,6 +723,8 @@ cdef class Call:
         cdef Space space
         cut(job, self.engine.flops, itemsize)
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
+        if job.shared and not job.context.tiles:
+            threads = 1  # BLAS's bits depend on how many rows it is given
         workers = 1 if job.shared else threads
         self.team = threads if job.shared else 1
         self.workspaces = <Workspace*> malloc(workers * sizeof(Workspace))
