@@ -71,6 +71,8 @@ FORMS = "scalar", "diagonal", "kronecker", "low rank", "dense"  # of Sigma, in t
 
 cdef Context CONTEXT = Context(_level, dn_has_tiles(_level))
 cdef Py_ssize_t STREAM_BYTES = _limits.STREAM_BYTES
+cdef Py_ssize_t ARENA_BYTES = _limits.ARENA_BYTES, MOST_ARENAS = _limits.ARENAS
+cdef list ARENAS = buffers.arenas  # workspaces that no call uses
 cdef int64_t POLL_NS = 50 * 1000 * 1000  # between two looks at signals
 
 cdef struct Workspace:
@@ -108,15 +110,15 @@ cdef class Arena:
 cdef Arena borrow():
     """A workspace for a thread of a call."""
     try:
-        return buffers.arenas.pop()
+        return ARENAS.pop()
     except IndexError:
         return Arena()
 
 
 cdef int give_back(Arena arena) except -1:
     """For the next call, if it is not an outsize one."""
-    if arena.size <= _limits.ARENA_BYTES and len(buffers.arenas) < _limits.ARENAS:
-        buffers.arenas.append(arena)
+    if arena.size <= ARENA_BYTES and len(ARENAS) < MOST_ARENAS:
+        ARENAS.append(arena)
     return 0
 
 

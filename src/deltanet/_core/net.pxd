@@ -48,5 +48,8 @@ cdef struct Team:              # the threads that share a block; a team of one o
 cdef inline void share(Py_ssize_t* start, Py_ssize_t* stop, Py_ssize_t n, const Team* team) noexcept nogil:
     """The part of n rows that this thread of the team owns: whole tiles of six where there are enough."""
     cdef Py_ssize_t tiles = (n + 5) // 6
+    if team.size == 1:
+        start[0], stop[0] = 0, n
+        return
     start[0] = min(n, 6 * (tiles * team.rank // team.size))
     stop[0] = min(n, 6 * (tiles * (team.rank + 1) // team.size))
