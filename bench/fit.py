@@ -28,7 +28,9 @@ class Steps:
     def batch(self, seconds):
         medians, end = [], time.perf_counter() + seconds
         while not medians or time.perf_counter() < end:
-            history = dn.fit(*self.arguments, solver="direct", max_iter=self.max_iter, tol=1e-300).history
+            history = dn.fit(
+                *self.arguments, solver="direct", max_iter=self.max_iter, tol=1e-300
+            ).history
             accepted = np.diff(history["seconds"])[history["accepted"][1:]]
             medians.append(np.median(accepted))
         return float(np.median(medians[len(medians) // 2 :]))

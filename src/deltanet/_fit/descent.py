@@ -35,6 +35,7 @@ class Step(NamedTuple):
     accepted: bool
     validation: float
     seconds: float
+    iterations: int
 
 
 class Limits(NamedTuple):
@@ -110,7 +111,8 @@ class Descent:
             self.params[:] = self.theta
             self.mu, self.nu = mu * self.nu, min(STEEPEST, self.nu * 2)
         seconds = time.perf_counter() - self.began
-        row = Step(self.loss, mu, gradient, accepted, self.validation, seconds)
+        iterations = self.problem.iterations
+        row = Step(self.loss, mu, gradient, accepted, self.validation, seconds, iterations)
         return row, self.reason(mu, before, trial, predicted, length, tol)
 
     def reason(self, mu, before, trial, predicted, length, tol):

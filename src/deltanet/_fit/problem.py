@@ -44,6 +44,8 @@ class Problem:
         Of the matrix that is factorised; 0 without one.
     """
 
+    iterations = 0  # of conjugate gradients, in the last step
+
     def __init__(self, net, X, Y, weights, prior):
         self.net, self.X, self.Y, self.weights, self.prior = net, X, Y, weights, prior
         self.theta, self.run, self.N = net.params, net._engine.run, len(X)
@@ -187,8 +189,11 @@ class MatrixFree(Problem):
         """p, or None where the matrix is singular to rounding."""
         D = self.prior + mu
 
+        self.iterations = 0
+
         def product(v, out):
             # (J^T W J + D) v
+            self.iterations += 1
             np.multiply(D, v, out=out)
             self.run(self.N, X=self.X, v=v, vjp=out, H=self.weights)
 
