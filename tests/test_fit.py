@@ -502,7 +502,7 @@ def test_reasons(options, reason):
     assert fit.reason == reason and fit.converged == (reason == "gradient")
     assert f"reason={reason!r}" in repr(fit)
     steps = {"max_iter": options.get("max_iter"), "callback": 1}.get(reason, 0)
-    assert [len(column) for column in fit.history.values()] == [steps] * 6
+    assert [len(column) for column in fit.history.values()] == [steps] * 7
     assert steps or fit.net == net
 
 
@@ -533,7 +533,7 @@ def test_history(solver):
 
     options = {"callback": callback, "progress": lambda *n: done.append(n), "solver": solver}
     fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, **options)
-    assert list(fit.history) == "loss damping gradient accepted validation seconds".split()
+    assert list(fit.history) == "loss damping gradient accepted validation seconds iterations".split()
     for name, column in fit.history.items():
         np.testing.assert_array_equal(column, [getattr(row, name) for row in rows])
     steps = len(rows)
