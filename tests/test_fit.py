@@ -533,7 +533,9 @@ def test_history(solver):
 
     options = {"callback": callback, "progress": lambda *n: done.append(n), "solver": solver}
     fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, **options)
-    assert list(fit.history) == "loss damping gradient accepted validation seconds iterations".split()
+    assert (
+        list(fit.history) == "loss damping gradient accepted validation seconds iterations".split()
+    )
     for name, column in fit.history.items():
         np.testing.assert_array_equal(column, [getattr(row, name) for row in rows])
     steps = len(rows)
