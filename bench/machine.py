@@ -1,20 +1,17 @@
-"""What this run stands on, and what a call takes of its memory. No private name of deltanet is used."""
+"""What this run stands on, and what a call takes of its memory."""
 
 import ctypes
-import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import deltanet as dn
+from deltanet.machine import available_memory, cores, last_level_cache
+
+__all__ = ["available_memory", "cores", "last_level_cache"]  # as deltanet itself sees them
 
 LINUX = sys.platform.startswith("linux")
-
-
-def cores():
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def processor():
@@ -24,22 +21,8 @@ def processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def last_level_cache():
-    """Bytes; 32 MiB where the system does not tell."""
-    sizes = []
-    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        text = file.read_text().strip()
-        sizes.append(int(text[:-1]) * {"K": 2**10, "M": 2**20}.get(text[-1], 0))
-    return max(sizes, default=2**25)
-
-
 def vector_instructions():
     return dn.show_config(mode="dicts")["simd"]
-
-
-def available_memory():
-    """Bytes that the system could give; none is known elsewhere than on Linux."""
-    return field("/proc/meminfo", "MemAvailable") if LINUX else sys.maxsize
 
 
 def resident():

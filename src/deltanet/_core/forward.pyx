@@ -62,7 +62,7 @@ cdef floating* tangent(floating** work, floating** h, floating** fprime, const f
             if layer.op == ELEMENTWISE:
                 memcpy(dv + i * B, dh + i * B, (j - i) * B * sizeof(floating))
             elif B == 1:
-                add_dots(dv, dh, theta + layer.offset, layer.n_in, i, j, context)
+                dots(context.simd, dv + i, theta + layer.offset + i * layer.n_in, dh, dv + i, j - i, layer.n_in)
             else:
                 product(dv + i * B, B, theta + layer.offset + i * layer.n_in, layer.n_in, 1, dh, B, j - i, B,
                         layer.n_in, <const floating*> NULL, True, context)
@@ -98,12 +98,6 @@ cdef inline void affine_map(floating* v, const floating* h, const floating* thet
     else:
         product(v + i * B, B, W + i * n, n, 1, h, B, j - i, B, n, b + i if b != NULL else NULL, False,
                 context)
-
-
-cdef inline void add_dots(floating* v, const floating* h, const floating* W, Py_ssize_t n, Py_ssize_t i,
-                          Py_ssize_t j, const Context* context) noexcept nogil:
-    """v := v + W h of the rows i to j of a lone sample"""
-    dots(context.simd, v + i, W + i * n, h, v + i, j - i, n)
 
 
 cdef inline void load_input(floating* h, const floating* X, const floating* affine, const Net* net,
