@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import deltanet as dn
-from deltanet.machine import available_memory, cores, last_level_cache
+from deltanet._machine import available_memory, cores, last_level_cache
 
 __all__ = ["available_memory", "cores", "last_level_cache"]  # as deltanet itself sees them
 

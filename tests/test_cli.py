@@ -18,7 +18,7 @@ import pytest
 import deltanet as dn
 
 pytest.importorskip("typer", reason="the command line needs the extra deltanet[cli]")
-from deltanet import cli
+from deltanet import _cli
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
@@ -40,7 +40,7 @@ def run(folder, capsys):
 
     def call(line):
         with pytest.raises(SystemExit) as stop:
-            cli.main(line.split())
+            _cli.main(line.split())
         return stop.value.code or 0, *capsys.readouterr()
 
     return call
@@ -150,7 +150,7 @@ def test_writes_factors(run):
 
 def test_keeps_the_dtype_and_many_blocks_agree(run, monkeypatch):
     dn.save(dn.load("net.npz").astype("float32"), "net32.npz")
-    monkeypatch.setattr(cli, "BLOCK_BYTES", 1)  # one sample a block
+    monkeypatch.setattr(_cli, "BLOCK_BYTES", 1)  # one sample a block
     assert run("jacobian net32.npz X.npy -o J.npy")[0] == 0
     J = np.load("J.npy")
     assert J.dtype == np.float32
@@ -220,13 +220,13 @@ def test_overwrites_only_when_told(run):
 
 
 def test_does_not_overwrite_what_appeared_meanwhile(run, monkeypatch):
-    computed = cli._write_npy
+    computed = _cli._write_npy
 
     def meanwhile(*args):
         write("J.npy", "of another run")
         return computed(*args)
 
-    monkeypatch.setattr(cli, "_write_npy", meanwhile)
+    monkeypatch.setattr(_cli, "_write_npy", meanwhile)
     assert_refused(run("jacobian net.npz X.npy -o J.npy"), "J.npy exists")
     assert Path("J.npy").read_text() == "of another run"
     assert sorted(os.listdir()) == ["J.npy", "X.npy", "net.npz"]
@@ -234,7 +234,7 @@ def test_does_not_overwrite_what_appeared_meanwhile(run, monkeypatch):
 
 def test_checks_the_disk_before_it_writes(run, monkeypatch):
     full = type("usage", (), {"free": 100})
-    monkeypatch.setattr(cli.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(_cli.shutil, "disk_usage", lambda folder: full)
     for out in ("J.npy", "J.npz"):
         assert_refused(run(f"jacobian net.npz X.npy -o {out}"), "100 bytes are free")
     assert sorted(os.listdir()) == ["X.npy", "net.npz"]
@@ -330,7 +330,7 @@ def test_refuses_bad_commands_with_one_line(run, line):
 
 
 def test_without_typer_names_the_extra(folder):
-    code = "import sys; sys.modules['typer'] = None; from deltanet.cli import main; main()"
+    code = "import sys; sys.modules['typer'] = None; from deltanet._cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert_refused((done.returncode, done.stdout, done.stderr), 'pip install "deltanet[cli]"')
 
@@ -368,8 +368,8 @@ def test_a_stopped_run_leaves_the_old_file(folder, number, status, old):
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts maps on Linux only")
 def test_a_result_larger_than_the_memory_goes_through_a_map(folder):
     code = (
-        "import resource, sys; from deltanet import cli;"
-        "resource.setrlimit(resource.RLIMIT_DATA, (400_000_000,) * 2); cli.main(sys.argv[1:])"
+        "import resource, sys; from deltanet import _cli;"
+        "resource.setrlimit(resource.RLIMIT_DATA, (400_000_000,) * 2); _cli.main(sys.argv[1:])"
     )
     np.save("many.npy", np.random.default_rng(2).normal(size=(400_000, 3)))
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import deltanet as dn
-from deltanet.io.table import read_table
+from deltanet._io.table import read_table
 
 ERRORS = (ValueError, TypeError, OSError)
 REST = 400_000  # bytes: the interpreter, imports, the message

@@ -79,7 +79,7 @@ def test_import_brings_in_no_extra(tmp_path):
     code = "import sys, deltanet; print(*sys.modules)"
     loaded = set(run([sys.executable, "-c", code], cwd=tmp_path).split())
     extras = {"typer", "rich", "onnx", "safetensors", "torch", "jax", "matplotlib", "pytest"}
-    assert "deltanet.mlp" in loaded
+    assert "deltanet._mlp" in loaded
     assert not loaded & (extras | {"scipy.special"})
 
 

@@ -11,7 +11,7 @@ import scipy.linalg.blas  # the BLAS that threadpool_info is to find  # noqa: F4
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import deltanet as dn
-from deltanet import machine
+from deltanet import _machine
 
 
 def blas_threads():
@@ -36,7 +36,7 @@ def test_streaming_stores_write_the_same_bits(dtype, shift):
     """A result beyond the last-level cache, its rows at any alignment, against plain products."""
     net = dn.MLP([7, 31, 5, 3], seed=0, dtype=dtype)
     row = 3 * net.num_params
-    N = machine.last_level_cache() // (row * net.dtype.itemsize) + 50
+    N = _machine.last_level_cache() // (row * net.dtype.itemsize) + 50
     X = np.random.default_rng(0).standard_normal((N, 7))
     buffer = np.full(N * row + 8, np.nan, dtype)
     out = buffer[shift : shift + N * row].reshape(N, 3, -1)
@@ -99,10 +99,10 @@ for each in os.listdir("/proc/self/task"):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system has no affinities")
-@pytest.mark.skipif(machine.cores() < 2, reason="there is one core")
+@pytest.mark.skipif(_machine.cores() < 2, reason="there is one core")
 def test_workers_leave_the_caller_its_core():
     calls = "for _ in range(3): net.jacobian_dense(X, threads=2)"
-    assert worker_affinities(calls) == [str(machine.cores() - 1)]
+    assert worker_affinities(calls) == [str(_machine.cores() - 1)]
 
 
 def test_number_of_threads():
@@ -114,7 +114,7 @@ def test_number_of_threads():
         dn.set_num_threads(before)
     code = "import deltanet as dn; print(dn.get_num_threads())"
     assert run(code, DELTANET_NUM_THREADS="5") == ["5"]
-    assert run(code, DELTANET_NUM_THREADS="") == [str(machine.cores())]
+    assert run(code, DELTANET_NUM_THREADS="") == [str(_machine.cores())]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """deltanet: the full, factored Jacobian of a multi-layer perceptron."""
 
+from deltanet._config import __version__, show_config
 from deltanet._fit import Fit, fit, residuals
+from deltanet._io import load, save
+from deltanet._jacobian import Jacobian
 from deltanet._memory import cache_info, clear_cache
+from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
-from deltanet.config import __version__, show_config
-from deltanet.io import load, save
-from deltanet.jacobian import Jacobian
-from deltanet.mlp import MLP
 
 __all__ = [
     "MLP",

@@ -1,6 +1,6 @@
 """`python -m deltanet` is the command `deltanet`."""
 
-from deltanet.cli import main
+from deltanet._cli import main
 
 if __name__ == "__main__":
     main()

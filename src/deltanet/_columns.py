@@ -4,7 +4,7 @@ import numpy as np
 
 from deltanet import _validate
 from deltanet._core.engine import Columns
-from deltanet.params import offsets
+from deltanet._params import offsets
 
 
 class Kept:

@@ -1,6 +1,6 @@
 """Limits, each with its unit. Those of the core's blocks and lanes stand in _core/plan.pxd."""
 
-from deltanet import machine
+from deltanet import _machine
 
 CACHE_BYTES = (
     256 * 2**20
@@ -9,7 +9,7 @@ CACHED_RESULT_BYTES = 64 * 2**10  # what is smaller comes from malloc fast enoug
 ARENA_BYTES = 16 * 2**20  # of a thread's workspace that is kept
 ARENAS = 16  # workspaces that are kept
 STREAM_BYTES = (
-    machine.last_level_cache()
+    _machine.last_level_cache()
 )  # dense results that are larger are written past the caches
 FACTOR_BYTES = 8 * 2**20  # of the factors of samples whose Gram tiles are made together
 ROW_BYTES = (

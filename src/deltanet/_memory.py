@@ -4,7 +4,7 @@ import math
 
 from deltanet import _limits
 from deltanet._core import buffers
-from deltanet.machine import available_memory
+from deltanet._machine import available_memory
 
 
 def room(shape, kind, what, instead):

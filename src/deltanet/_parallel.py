@@ -15,7 +15,7 @@ from pathlib import Path
 import scipy
 from scipy.linalg import cython_blas
 
-from deltanet import _validate, machine
+from deltanet import _machine, _validate
 from deltanet._core import hold
 
 _AFFIXES = list(product(("scipy_", ""), ("", "64_", "_64")))  # of the names in builds of OpenBLAS
@@ -31,7 +31,7 @@ _OPENMP_NAMES = ("omp_get_max_threads", "omp_set_num_threads")
 
 
 VARIABLE = "DELTANET_NUM_THREADS"
-_number = _validate.threads(os.environ.get(VARIABLE) or machine.cores(), VARIABLE)
+_number = _validate.threads(os.environ.get(VARIABLE) or _machine.cores(), VARIABLE)
 
 
 def set_num_threads(threads):

@@ -9,8 +9,8 @@ import numpy as np
 
 from deltanet import _limits, _memory, _validate
 from deltanet._core import engine as core
+from deltanet._params import views
 from deltanet._progress import reporting
-from deltanet.params import views
 
 BLOCKS = "pass blocks of X"
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from deltanet import _validate
 from deltanet._activations import REGISTRY
-from deltanet.params import offsets
+from deltanet._params import offsets
 
 STEP = 1e-30  # far below rounding, far above underflow
 CHUNK = 2**19  # complex numbers in one array of a reference pass

@@ -13,8 +13,8 @@ from deltanet import _validate
 from deltanet._fit.descent import Descent, Limits, Step
 from deltanet._fit.problem import Problem, problem
 from deltanet._fit.systems import blas_for
+from deltanet._mlp import MLP
 from deltanet._progress import reporting
-from deltanet.mlp import MLP
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from deltanet import _memory, _parallel
-from deltanet.params import offsets
+from deltanet._params import offsets
 
 SOLVERS = "auto", "direct", "cg"
 FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from deltanet.io._content import finite
+from deltanet._io._content import finite
 
 FOLDS = ("Identity", "Cast", "Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten")
 # ONNX type -> (dtype of its raw bytes, field that holds the numbers where there are no raw bytes)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from deltanet.io import _content, npz, safetensors
-from deltanet.io._files import reading
-from deltanet.mlp import MLP
+from deltanet._io import _content, npz, safetensors
+from deltanet._io._files import reading
+from deltanet._mlp import MLP
 
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
@@ -51,7 +51,7 @@ def load(path, activation=None, output=None, dtype=None):
     if suffix == ".onnx":
         if activation is not None or output is not None:
             raise ValueError(f"{path} names its activations: give no activation= and no output=")
-        from deltanet.io import onnx
+        from deltanet._io import onnx
 
         layers = onnx.read(path)
     else:

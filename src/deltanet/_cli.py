@@ -18,9 +18,9 @@ from typing import Annotated
 import numpy as np
 
 import deltanet as dn
+from deltanet._io._files import replacing
+from deltanet._io.table import read_table
 from deltanet._memory import human
-from deltanet.io._files import replacing
-from deltanet.io.table import read_table
 
 BLOCK_BYTES = 2**28  # of the dense Jacobian in one step of the progress bar
 CHECKED = 8  # random samples that `check` draws

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from deltanet import _columns, _memory, _validate, _verbs, params
+from deltanet import _columns, _memory, _params, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
-from deltanet.jacobian import FRESH, Factors, Jacobian
+from deltanet._jacobian import FRESH, Factors, Jacobian
 
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
@@ -74,12 +74,12 @@ class MLP:
 
     def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
         """Lay out theta and the compiled engine; theta is left at zero."""
-        *offsets, P = params.offsets(sizes)
+        *offsets, P = _params.offsets(sizes)
         _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
         self._params = np.zeros(P, dtype)
-        blocks = params.views(self._params, sizes)
+        blocks = _params.views(self._params, sizes)
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
         unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
@@ -256,7 +256,7 @@ class MLP:
         >>> [(W.shape, b.shape) for W, b in net.unravel(net.params)]
         [((3, 2), (3,)), ((1, 3), (1,))]
         """
-        return params.views(_validate.vector(v, self.num_params, "v"), self._sizes)
+        return _params.views(_validate.vector(v, self.num_params, "v"), self._sizes)
 
     def ravel(self, blocks):
         """[(W, b), ...] as one new vector of P numbers: the inverse of `unravel`.

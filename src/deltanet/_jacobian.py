@@ -4,7 +4,7 @@ import math
 
 from deltanet import _columns, _memory, _verbs
 from deltanet._core import engine as core
-from deltanet.params import split
+from deltanet._params import split
 
 # No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
 # be written to memory twice.

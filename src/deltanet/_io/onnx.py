@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from deltanet.io import _onnx_patterns
-from deltanet.io._affine import Chain
-from deltanet.io._content import finite
-from deltanet.io._files import reading
-from deltanet.io._onnx_constants import AXES, Constants
+from deltanet._io import _onnx_patterns
+from deltanet._io._affine import Chain
+from deltanet._io._content import finite
+from deltanet._io._files import reading
+from deltanet._io._onnx_constants import AXES, Constants
 
 MOST_NODES = 4096
 # Operators of one activation: name -> (activation, attribute that is its parameter, default of ONNX)

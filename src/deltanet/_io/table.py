@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deltanet._io import _npy
+from deltanet._io._files import reading
 from deltanet._memory import room
-from deltanet.io import _npy
-from deltanet.io._files import reading
 
 TABLE_NAMES = ("X", "x", "inputs")  # of the array to read from an .npz that holds several
 COLUMN = 256  # characters that a column of a .csv may take in a line

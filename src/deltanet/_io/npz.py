@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 
-from deltanet.io import _npy
-from deltanet.io._content import longest, parse
-from deltanet.io._files import reading, replacing
+from deltanet._io import _npy
+from deltanet._io._content import longest, parse
+from deltanet._io._files import reading, replacing
 
 HEADER = "deltanet"  # the entry that holds the header as JSON
 SLACK = 2**16

@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 
-from deltanet.io._content import parse
-from deltanet.io._files import reading, replacing
+from deltanet._io._content import parse
+from deltanet._io._files import reading, replacing
 
 HEADER = "deltanet"  # the metadata key that holds the header as JSON
 
