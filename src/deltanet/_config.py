@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import scipy
 
-from deltanet._core.engine import SIMD
+from deltanet._core.context import SIMD
 
 __version__ = version("deltanet")
 

@@ -3,7 +3,7 @@
 import math
 
 from deltanet import _columns, _memory, _verbs
-from deltanet._core import engine as core
+from deltanet._core import tiles
 from deltanet._params import split
 
 # No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
@@ -429,7 +429,7 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_per_output(), np.einsum("sozo->osz", J.gram())))
         True
         """
-        return _verbs.gram(self._source(), self._other(other), core.EACH, threads=threads)
+        return _verbs.gram(self._source(), self._other(other), tiles.EACH, threads=threads)
 
     def gram_trace(self, other=None, threads=None):
         """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average.
@@ -457,7 +457,7 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_trace(), J.gram_per_output().mean(axis=0)))
         True
         """
-        return _verbs.gram(self._source(), self._other(other), core.TRACED, threads=threads)
+        return _verbs.gram(self._source(), self._other(other), tiles.TRACED, threads=threads)
 
     def row_norms_squared(self, threads=None):
         """``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``: the diagonal of `gram`.

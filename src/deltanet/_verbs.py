@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from deltanet import _limits, _memory, _validate
-from deltanet._core import engine as core
+from deltanet._core import tiles
+from deltanet._core.engine import FORMS
 from deltanet._params import views
 from deltanet._progress import reporting
 
@@ -51,15 +52,16 @@ class Source:
         array.fill(0)
         return array
 
-    def run(self, threads, progress=None, samplewise=(), **wanted):
+    def run(self, threads, progress=None, samplewise=(), add=False, **wanted):
         """One call of the core for all samples; in pieces where X has to be converted.
 
-        `samplewise` names the arrays of `wanted` that have one row a sample.
+        `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written, or added to what
+        their arrays hold.
         """
         threads = _validate.count(threads)
         if not progress and (self.factors is not None or self.is_whole()):
             _, given = next(self.pieces())
-            self.engine.run(self.N, self.kept.columns, **given, **wanted, threads=threads)
+            self.engine.run(self.N, self.kept.columns, **given, **wanted, add=add, threads=threads)
             return
         with reporting(progress, self.N) as report:
             for part, given in self.pieces():
@@ -69,6 +71,7 @@ class Source:
                     self.kept.columns,
                     **given,
                     **(wanted | some),
+                    add=add or part.start > 0,
                     threads=threads,
                     progress=report and (lambda done, start=part.start: report(start + done)),
                 )
@@ -142,7 +145,7 @@ def vjp(source, u, out=None, threads=None, progress=None):
     columns, several = outputs_like(source, u, "u")
     P = source.kept.size
     shape = (len(columns), P) if several else (P,)
-    out = source.sum(out, shape, "J^T u", columns, instead="pass fewer columns at a time")
+    out = source.result(out, shape, "J^T u", columns, instead="pass fewer columns at a time")
     for one, result in zip(columns, out if several else [out], strict=True):
         source.run(threads, progress, ("u",), u=one, vjp=result)
     return out.T if several else out
@@ -159,7 +162,7 @@ def row_norms_squared(source, out=None, threads=None, progress=None):
 def ggn_diagonal(source, H=None, out=None, threads=None, progress=None):
     """The diagonal of J^T H J: (P,)."""
     H = source.weights(H)
-    out = source.sum(out, (source.kept.size,), "ggn_diagonal", *given(H))
+    out = source.result(out, (source.kept.size,), "ggn_diagonal", *given(H))
     source.run(threads, progress, ("H",) if H is not None else (), diagonal=out, H=H)
     return out
 
@@ -171,7 +174,7 @@ def ggn(source, H=None, out=None, threads=None, progress=None):
     instead = "use ggn_diagonal(), kfac() or wrt="
     out = source.sum(out, (P, P), "ggn", *given(H), instead=instead)
     add_ggn(source, out, H, None, None, threads, progress)
-    core.mirror(out)
+    tiles.mirror([out], None, threads)
     return out
 
 
@@ -183,7 +186,7 @@ def normal_equations(source, R, H=None, threads=None, progress=None):
     A = source.sum(None, (P, P), "normal_equations", instead=instead)
     g = source.sum(None, (P,), "normal_equations")
     add_ggn(source, A, H, R, g, threads, progress)
-    core.mirror(A)
+    tiles.mirror([A], None, threads)
     return A, g
 
 
@@ -192,7 +195,7 @@ def add_ggn(source, A, H, R, g, threads=None, progress=None):
     engine, kept, m = source.engine, source.kept, source.m
     samplewise = [name for name, array in (("H", H), ("u", R)) if array is not None]
     if engine.keeps_ggn(kept.columns):
-        source.run(threads, progress, samplewise, ggn=A, H=H, u=R, vjp=g)
+        source.run(threads, progress, samplewise, add=True, ggn=A, H=H, u=R, vjp=g)
     elif kept.size:
         rows = max(1, _limits.ROW_BYTES // (m * kept.size * source.dtype.itemsize))
         shape = (min(rows, source.N), m, kept.size)
@@ -225,7 +228,7 @@ def _some_rows(source, A, g, part, given, J, HJ, H, R, threads):
         stream=False,
     )
     P = source.kept.size
-    source.engine.add_ggn(A, J.reshape(-1, P), None if HJ is None else HJ.reshape(-1, P), threads)
+    tiles.add_ggn(A, J.reshape(-1, P), None if HJ is None else HJ.reshape(-1, P), threads)
 
 
 def cut(given, part):
@@ -249,32 +252,31 @@ def kfac(source, H=None, threads=None, progress=None):
             )
     sides = [n for k, *_ in layers for n in (sizes[k] + 1, sizes[k + 1])]
     length = sum(n * n for n in sides)
-    buffer = source.sum(None, (length,), "kfac", instead="use ggn_diagonal()")
+    buffer = source.result(None, (length,), "kfac", instead="use ggn_diagonal()")
     source.run(threads, progress, ("H",) if H is not None else (), kfac=buffer, H=H)
     factors, at = [], 0
     for n in sides:
         factors.append(buffer[at : at + n * n].reshape(n, n))
         at += n * n
     pairs = list(zip(factors[::2], factors[1::2], strict=True))
-    for A, B in pairs:
-        core.mirror(A, 1 / max(1, source.N))
-        core.mirror(B)
+    tiles.mirror(factors, [1 / max(1, source.N), 1] * len(pairs), threads)
     return pairs
 
 
-def gram(source, other=None, outputs=core.ALL, out=None, threads=None, progress=None, one=None):
+def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress=None, one=None):
     """J J'^T in one of its forms."""
     right = source if other is None else other
     m = source.m
     shape, name = {
-        core.ALL: ((*source.lead, m, *right.lead, m), "gram"),
-        core.EACH: ((m, *source.lead, *right.lead), "gram_per_output"),
-        core.TRACED: ((*source.lead, *right.lead), "gram_trace"),
+        tiles.ALL: ((*source.lead, m, *right.lead, m), "gram"),
+        tiles.EACH: ((m, *source.lead, *right.lead), "gram_per_output"),
+        tiles.TRACED: ((*source.lead, *right.lead), "gram_trace"),
     }[outputs]
     others = () if other is None else other.read
     out = source.result(out, shape, name, *others, instead="take blocks of samples")
     with reporting(progress, source.N) as report:
-        source.engine.gram(
+        tiles.gram(
+            source.engine,
             out,
             source.side(),
             None if other is None else other.side(),
@@ -293,7 +295,7 @@ def covariance(source, Sigma, out=None, threads=None, progress=None):
     shape = (*source.lead, source.m, source.m)
     out = source.result(out, shape, "covariance", *arrays(Sigma))
     rows = out.reshape(source.N, source.m, source.m)
-    Sigma = core.FORMS.index(form), parts(form, Sigma, source)
+    Sigma = FORMS.index(form), parts(form, Sigma, source)
     source.run(threads, progress, ("covariance",), covariance=rows, Sigma=Sigma)
     return out
 
@@ -338,10 +340,10 @@ def full_covariance(source, Sigma, threads=None):
     K = _memory.zeros((N * m, N * m), source.dtype, "the full covariance", "use full=False")
     if form == "low rank":
         JU = jvp(source, Sigma, threads=threads).reshape(N * m, Sigma.shape[1])
-        source.engine.multiply(K, JU, np.ascontiguousarray(JU.T), threads)
+        tiles.multiply(K, JU, np.ascontiguousarray(JU.T), threads)
     else:
         _full_by_rows(source, K, form, Sigma, threads)
-    core.mirror(K)
+    tiles.mirror([K], None, threads)
     return K.reshape(shape)
 
 
@@ -364,7 +366,7 @@ def _full_by_rows(source, K, form, Sigma, threads):
                 JS = np.multiply(J, Sigma, out=J)
         else:
             JS = np.zeros_like(J)
-            source.engine.multiply(JS, J, Sigma, threads)
+            tiles.multiply(JS, J, Sigma, threads)
         K[:, part] = jvp(source, JS.T, threads=threads).reshape(rows, len(J))
 
 
@@ -376,8 +378,8 @@ def _full_kronecker(source, Sigma, threads):
         h, d, n = inputs[k], deltas[k], inputs[k].shape[-1]
         h1 = np.concatenate([h, np.ones((len(h), 1), h.dtype)], axis=1)
         hA, dB = np.zeros_like(h1), np.zeros_like(d)
-        source.engine.multiply(hA, h1, A, threads)
-        source.engine.multiply(dB.reshape(-1, len(B)), d.reshape(-1, len(B)), B, threads)
+        tiles.multiply(hA, h1, A, threads)
+        tiles.multiply(dB.reshape(-1, len(B)), d.reshape(-1, len(B)), B, threads)
         left_inputs[k], ones[k] = np.ascontiguousarray(hA[:, :n]), hA[:, n].copy()
         left_deltas[k] = dB
     left = Source(
@@ -390,5 +392,5 @@ def _full_kronecker(source, Sigma, threads):
     )
     K = gram(left, source, threads=threads, one=ones)
     side = math.prod(source.lead) * source.m
-    core.mirror(K.reshape(side, side))
+    tiles.mirror([K.reshape(side, side)], None, threads)
     return K

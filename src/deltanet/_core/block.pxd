@@ -8,8 +8,8 @@ from deltanet._core.forward cimport forward, tangent
 from deltanet._core.loops cimport dots, sum_rows
 from deltanet._core.net cimport Net, Team, share
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC, OUTPUTS,
-    ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, lane, vjp_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
+    LANES_KEPT, OUTPUTS, ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, kept_before, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
 from deltanet._core.product cimport gemm, product
@@ -19,6 +19,7 @@ from deltanet._core.sinks.dense cimport dense_rows
 from deltanet._core.sinks.directions cimport directions
 from deltanet._core.sinks.ggn cimport ggn_lane, weigh_rows
 from deltanet._core.sinks.ggn_diagonal cimport ggn_diagonal
+from deltanet._core.sinks.gram cimport keep_lanes
 from deltanet._core.sinks.input_jacobian cimport input_jacobian
 from deltanet._core.sinks.kfac cimport kfac
 from deltanet._core.sinks.row_norms cimport row_norms
@@ -26,11 +27,11 @@ from deltanet._core.sinks.vjp cimport outer_sums
 
 
 cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
-                           Py_ssize_t number, const Team* team) noexcept nogil:
-    """The samples start .. start + N, whose sums go to lane `number`. `zero` says the type."""
+                           Py_ssize_t number, bint add, const Team* team) noexcept nogil:
+    """The samples start .. start + N, whose sums go to lane `number`, are written or added. `zero` says the type."""
     cdef const Net* net = job.net
     cdef Py_ssize_t k
-    cdef Layout layout = Layout(N, B, job.r, 0, 0, 0, 0, job.context, team)
+    cdef Layout layout = Layout(N, B, job.r, 0, 0, 0, 0, add, job.context, team)
     cdef floating** h = <floating**> at.h
     cdef floating** fprime = <floating**> at.fprime
     cdef floating** delta = <floating**> at.delta
@@ -162,6 +163,9 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                    layout.context)
     if layout.column < 0 and layout.bias_column < 0:
         return
+    if wanted & LANES_KEPT:
+        factors = <floating*> job.lanes_kept + start // job.B * job.lanes_length + kept_before(job.net, k, r, B)
+        keep_lanes(factors, factors + n_in * B, h, delta, job.interleaved, layout)
     if wanted & ROW_NORMS:
         row_norms(<floating*> at.norms, delta, h, work, layout)
     if wanted & DIRECTIONS or (wanted & COVARIANCE and job.form == LOW_RANK):
@@ -252,11 +256,11 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
             meet(layout.team)
         if job.H != NULL:
             left += N * r * P
-        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P, job.context, layout.team)
+        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P,
+                 layout.add, job.context, layout.team)
         if vjp_of_rows(job) and layout.team.rank == 0:
             product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1,
-                    left, P,
-                    1, P, N * r, <const floating*> NULL, True, job.context)
+                    left, P, 1, P, N * r, <const floating*> NULL, layout.add, job.context)
     if wanted & INPUT_JACOBIAN:
         through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
                         job.context, layout.team)

@@ -20,7 +20,7 @@ cdef enum:               # what is wanted, or'd together
     GGN_DIAGONAL = 512
     KFAC = 1024
     COVARIANCE = 2048
-    LANES_KEPT = 4096    # the factors as they lie in the block, for the Gram matrix
+    LANES_KEPT = 4096    # the factors, block by block, for the Gram matrix
     GAUSS_NEWTON_VECTOR = 8192  # J^T H J v in one pass: J v of a block is the seed of its VJP, H (N,)
 
 cdef enum:
@@ -71,22 +71,23 @@ cdef struct Job:
     void* Jv                       # (N, m, columns)
     void* norms                    # (N, r)
     void* covariance               # (N, r, r)
-    void* vjp                      # the sums, zero before: (P,), (P,), (P, P), (length,)
+    void* vjp                      # the sums: (P,), (P,), (P, P), (length,)
     void* diagonal
     void* ggn
     void* kfac
     const Py_ssize_t* at_A         # (L+1,) where the Kronecker factors of layer k are in kfac
     const Py_ssize_t* at_B
-    void* partial                  # (lanes - 1, length) sums of the other lanes, zero before
+    bint add                       # to what the arrays of the sums hold
+    void* partial                  # (lanes - 1, length) sums of the other lanes
     Py_ssize_t length, kfac_length
     void* lanes_kept               # for LANES_KEPT: h and delta of each block, one block after the other
+    bint interleaved               # with the outputs of delta beside each other
     Py_ssize_t lanes_length        # numbers of each block: kept_length
     Py_ssize_t B                   # lanes of a block, all but the last
     Py_ssize_t blocks, lanes       # 0 lanes: nothing is summed
     bint shared                    # all threads work on one block at a time
     bint stream                    # J is written past the caches
     double work                    # multiplications and stores of a sample
-    long next, done, stop          # the next unit of work; blocks that are done; whether to end early
 
 cdef struct Space:                 # a block's workspace; arrays of numbers, of pointers to one array a layer
     void** h
@@ -114,8 +115,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
 
 cdef inline bint keeps_deltas(const Job* job) noexcept nogil:
     """Whether all layers of delta are needed at once."""
-    return (job.wanted & (DENSE_ROWS | GGN | LANES_KEPT)) != 0 or (
-        job.wanted & COVARIANCE and job.form == FULL)
+    return (job.wanted & (DENSE_ROWS | GGN)) != 0 or (job.wanted & COVARIANCE and job.form == FULL)
 
 
 cdef struct Supply:                # what is left of a workspace
@@ -262,18 +262,12 @@ cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:
 
 cdef inline Py_ssize_t kept_length(const Net* net, Py_ssize_t r, Py_ssize_t B) noexcept nogil:
     """Numbers of all h^(k-1) and delta^(k) of a block."""
-    cdef Py_ssize_t k, total = 0
-    for k in range(1, net.L + 1):
-        total += (net.layer[k].n_in + r * net.layer[k].n_out) * B
+    return kept_before(net, net.L + 1, r, B)
+
+
+cdef inline Py_ssize_t kept_before(const Net* net, Py_ssize_t k, Py_ssize_t r, Py_ssize_t B) noexcept nogil:
+    """How many of them lie before those of layer k."""
+    cdef Py_ssize_t below, total = 0
+    for below in range(1, k):
+        total += (net.layer[below].n_in + r * net.layer[below].n_out) * B
     return total
-
-
-cdef inline void point_kept(void** h, void** delta, char* numbers, const Net* net, Py_ssize_t r, Py_ssize_t B,
-                            Py_ssize_t itemsize) noexcept nogil:
-    """Where each of them is."""
-    cdef Py_ssize_t k
-    for k in range(1, net.L + 1):
-        h[k - 1] = numbers
-        numbers += net.layer[k].n_in * B * itemsize
-        delta[k] = numbers
-        numbers += r * net.layer[k].n_out * B * itemsize

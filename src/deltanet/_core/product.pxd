@@ -7,7 +7,6 @@
 from cython cimport floating
 from scipy.linalg.cython_blas cimport dgemm, dsyrk, sgemm, ssyrk
 
-from deltanet._core.loops cimport fold
 from deltanet._core.net cimport Context, Team
 
 include "blas_int.pxi"
@@ -16,12 +15,16 @@ cdef extern from "tile.h" nogil:
     int dn_has_tiles(int simd) noexcept
     void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai,
                         Py_ssize_t ak, const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
-                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start, const double* H,
-                        int add) noexcept
+                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start, int add) noexcept
     void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai,
                         Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
-                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start, const float* H,
-                        int add) noexcept
+                        Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start, int add) noexcept
+    void dn_fold_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ak,
+                             const double* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+                             const double* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
+    void dn_fold_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ak,
+                             const float* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+                             const float* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
 
 
 cdef inline void product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
@@ -43,9 +46,9 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
     cdef floating first
     if context.tiles:
         if floating is double:
-            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, NULL, add)
+            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         else:
-            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, NULL, add)
+            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         return
     for o in range(sets):
         if not add:
@@ -56,24 +59,27 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
         gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
 
 
-cdef inline void fold_products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const floating* A, Py_ssize_t ai,
-                               Py_ssize_t ak, const floating* B, Py_ssize_t ldb, Py_ssize_t bset,
-                               Py_ssize_t sets, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const floating* H,
-                               floating* work, const Context* context) noexcept nogil:
-    """C := C + H * (A B) for several B and C    H like C (M, N; rows ldc apart), work (M, ldc)
+cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ak,
+                              const floating* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+                              const floating* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, floating* work,
+                              bint add, const Context* context) noexcept nogil:
+    """C := H * (A B), or C + H * (A B)    (M, N), A_ij at A[i + j ak], work (M, ldb)
 
-    Rows of N numbers are whole vectors.
+    Row i of C goes with row (first + i) // repeat of H, whose rows, as those of B, are readable in whole vectors.
     """
-    cdef Py_ssize_t o
+    cdef Py_ssize_t i, j
+    cdef const floating* weight
     if context.tiles:
         if floating is double:
-            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, NULL, H, False)
+            dn_fold_product_f64(C, ldc, A, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         else:
-            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, NULL, H, False)
+            dn_fold_product_f32(C, ldc, A, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         return
-    for o in range(sets):
-        product(work, ldc, A, ai, ak, B + o * bset, ldb, M, N, K, <const floating*> NULL, False, context)
-        fold(context.simd, C + o * cset, work, H, M * ldc)
+    product(work, ldb, A, 1, ak, B, ldb, M, N, K, <const floating*> NULL, False, context)
+    for i in range(M):
+        weight = H + (first + i) // repeat * ldh
+        for j in range(N):
+            C[i * ldc + j] = (C[i * ldc + j] if add else 0) + weight[j] * work[i * ldb + j]
 
 
 cdef inline void gemm(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
@@ -110,11 +116,11 @@ cdef enum:
 
 
 cdef inline void lower_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
-                               const floating* B, Py_ssize_t ldb, Py_ssize_t n, Py_ssize_t K,
+                               const floating* B, Py_ssize_t ldb, Py_ssize_t n, Py_ssize_t K, bint add,
                                const Context* context, const Team* team) noexcept nogil:
-    """C := C + A B in its lower half and a little beyond, each thread of the team some rows    (n, n)"""
+    """C := A B or C + A B in its lower half and a little beyond, each thread of the team some rows    (n, n)"""
     cdef Py_ssize_t i = team.rank * LOWER_ROWS
     while i < n:
         product(C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, min(<Py_ssize_t> LOWER_ROWS, n - i),
-                min(n, i + LOWER_ROWS), K, <const floating*> NULL, True, context)
+                min(n, i + LOWER_ROWS), K, <const floating*> NULL, add, context)
         i += team.size * LOWER_ROWS

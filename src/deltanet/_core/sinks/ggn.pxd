@@ -30,9 +30,9 @@ cdef inline void weigh_rows(floating* HJ, const floating* J, const floating* H, 
 
 
 cdef inline void ggn_lane(floating* C, const floating* left, const floating* J, Py_ssize_t rows, Py_ssize_t P,
-                          const Context* context, const Team* team) noexcept nogil:
-    """C += (H J)^T J"""
-    lower_product(C, P, left, 1, P, J, P, P, rows, context, team)
+                          bint add, const Context* context, const Team* team) noexcept nogil:
+    """C := (H J)^T J, or C + (H J)^T J"""
+    lower_product(C, P, left, 1, P, J, P, P, rows, add, context, team)
 
 
 cdef inline Py_ssize_t ggn_tiles(Py_ssize_t P) noexcept nogil:

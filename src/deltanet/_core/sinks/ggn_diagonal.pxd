@@ -13,7 +13,7 @@ from deltanet._core.sinks.vjp cimport outer_sums
 
 cdef inline void ggn_diagonal(floating* sums, const floating* left, const floating* delta, floating* work,
                               const floating* squares, Py_ssize_t stride, const Layout* at) noexcept nogil:
-    """The columns of one layer, added; left is H delta, or delta itself."""
+    """The columns of one layer; left is H delta, or delta itself."""
     cdef Py_ssize_t o, start, stop, n = at.n_out, B = at.B
     share(&start, &stop, n, at.team)
     memset(work + start * B, 0, (stop - start) * B * sizeof(floating))

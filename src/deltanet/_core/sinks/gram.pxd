@@ -1,96 +1,87 @@
 # Tiles of J J'^T:  K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
 #
-# A block of samples against another one, each with all its layers in the lanes; o and o' range over all pairs
-# of outputs, over equal ones (a kernel for each output), or over equal ones that are added up (the trace).
-# Workspace: the tile, a (B, B') matrix for each pair of outputs, and two more.
+# First the factors of blocks of samples are kept, all layers of each, then some rows of a block against some columns of
+# another one make a tile, which is written where it lies in K. Forms: all pairs of outputs, where delta is kept as
+# (n_out, B, m), so that rows and columns lie as those of K; each output by itself, K (m, N, N'), and the mean over the
+# outputs, K (N, N'): there delta is (m, n_out, B).
+# Workspace of a tile: h h'^T + 1 (B, B'), the same with each column m times, and, for BLAS, the product (rows, B' m).
 
 from cython cimport floating
-from libc.string cimport memset
+from libc.string cimport memcpy
 
-from deltanet._core.loops cimport fold
-from deltanet._core.net cimport Context
-from deltanet._core.product cimport fold_products, product
+from deltanet._core.loops cimport transpose
+from deltanet._core.net cimport Context, share
+from deltanet._core.product cimport fold_product, product
+from deltanet._core.rows cimport Layout
 
 cdef enum:
     ALL_OUTPUTS = 0
     EACH_OUTPUT = 1
     TRACE = 2
 
+cdef enum:
+    DIAGONAL_ROWS = 12         # of a tile on the diagonal of a symmetric K that are made at once, to their last one
 
-cdef struct Corner:            # a tile: samples and outputs of both sides
+
+cdef struct Corner:            # a tile
     Py_ssize_t first, N, B     # left: first sample, samples, lanes
     Py_ssize_t first2, N2, B2
-    Py_ssize_t o, o_stop       # outputs of the left side
-    Py_ssize_t p, p_stop       # of the right side, where all pairs are wanted
+    Py_ssize_t row, row_stop   # of the left block: samples, or pairs of sample and output
+    Py_ssize_t column, column_stop
+    Py_ssize_t rows, columns   # samples of all of K
+    Py_ssize_t m
+    bint diagonal              # whether what lies above the diagonal is left out
 
 
-cdef inline Py_ssize_t planes(const Corner* at, int outputs) noexcept nogil:
-    """How many (B, B2) matrices a tile has."""
-    if outputs == TRACE:
-        return 1
-    return (at.o_stop - at.o) * (at.p_stop - at.p if outputs == ALL_OUTPUTS else 1)
+cdef inline void keep_lanes(floating* kept_h, floating* kept_delta, const floating* h, const floating* delta,
+                            bint interleaved, const Layout* at) noexcept nogil:
+    """One layer of a block: h (n_in, B), delta (n_out, B, r) or (r, n_out, B)."""
+    cdef Py_ssize_t i, j, o, n = at.n_out, B = at.B, r = at.r
+    share(&i, &j, at.n_in, at.team)
+    memcpy(kept_h + i * B, h + i * B, (j - i) * B * sizeof(floating))
+    share(&i, &j, n, at.team)
+    if not interleaved or r == 1:
+        for o in range(r):
+            memcpy(kept_delta + (o * n + i) * B, delta + (o * n + i) * B, (j - i) * B * sizeof(floating))
+        return
+    for i in range(i, j):
+        transpose(at.context.simd, kept_delta + i * B * r, r, delta + i * B, n * B, r, B)
 
 
 cdef inline void gram_layer(floating* K, int outputs, const floating* delta, const floating* h,
                             const floating* delta2, const floating* h2, const floating* one, bint weights,
-                            bint biases, Py_ssize_t n_in, Py_ssize_t n_out, const Corner* at, floating* work,
-                            const Context* context) noexcept nogil:
-    """One layer's part, added; `one` (N,) takes the place of the 1 where it is given."""
-    cdef Py_ssize_t o, i, j, first, sets, plane = 0, B = at.B, B2 = at.B2
+                            bint biases, Py_ssize_t n_in, Py_ssize_t n_out, bint add, const Corner* at,
+                            floating* work, const Context* context) noexcept nogil:
+    """One layer's part, written or added; `one` (N,) takes the place of the 1 where it is given."""
+    cdef Py_ssize_t i, j, o, row, stop, reach, m = at.m, B = at.B, B2 = at.B2
+    cdef Py_ssize_t repeat = m if outputs == ALL_OUTPUTS else 1, depth = m * n_out if outputs == TRACE else n_out
     cdef floating* hh = work
-    cdef floating* dd = work + B * B2
+    cdef floating* H = hh
+    cdef floating* product_work = work + (1 + repeat) * B * B2
     for i in range(B):
         for j in range(B2):
             hh[i * B2 + j] = (one[min(i, at.N - 1)] if one != NULL else 1) if biases else 0
     if weights:
         product(hh, B2, h, 1, B, h2, B2, B, B2, n_in, <const floating*> NULL, True, context)
-    if outputs == TRACE:  # one product over outputs and units together
-        for o in range(at.o, at.o_stop):
-            product(dd, B2, delta + o * n_out * B, 1, B, delta2 + o * n_out * B2, B2, B, B2, n_out,
-                    <const floating*> NULL, o > at.o, context)
-        fold(context.simd, K, dd, hh, B * B2)
-        return
-    for o in range(at.o, at.o_stop):
-        first = at.p if outputs == ALL_OUTPUTS else o
-        sets = at.p_stop - at.p if outputs == ALL_OUTPUTS else 1
-        fold_products(K + plane * B * B2, B2, B * B2, delta + o * n_out * B, 1, B,
-                      delta2 + first * n_out * B2, B2, n_out * B2, sets, B, B2, n_out, hh, dd, context)
-        plane += sets
-
-
-cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t rows,
-                            Py_ssize_t columns, bint mirrored, const Corner* at) noexcept nogil:
-    """The tile into K (rows, m, columns, m), (m, rows, columns) or (rows, columns)
-
-    `mirrored` says that its transpose is written too.
-    """
-    cdef Py_ssize_t o, p, s, z, plane, B = at.B, B2 = at.B2, wide = at.p_stop - at.p
-    cdef floating scale = <floating> 1 / m
-    cdef floating* out
-    if outputs == ALL_OUTPUTS:  # each row of K from its beginning to its end
-        for s in range(at.N):
-            for o in range(at.o, at.o_stop):
-                out = K + (((at.first + s) * m + o) * columns + at.first2) * m + at.p
-                plane = (o - at.o) * wide
-                for z in range(at.N2):
-                    for p in range(wide):
-                        out[z * m + p] = tile[((plane + p) * B + s) * B2 + z]
-        if mirrored:
-            for z in range(at.N2):
-                for p in range(at.p, at.p_stop):
-                    out = K + (((at.first2 + z) * m + p) * columns + at.first) * m
-                    for s in range(at.N):
-                        for o in range(at.o, at.o_stop):
-                            out[s * m + o] = tile[(((o - at.o) * wide + p - at.p) * B + s) * B2 + z]
-        return
-    for o in range(at.o, at.o_stop if outputs == EACH_OUTPUT else at.o + 1):
-        plane = o - at.o
-        for s in range(at.N):
-            for z in range(at.N2):
-                K[(o * rows + at.first + s) * columns + at.first2 + z] = tile[(plane * B + s) * B2 + z] * (
-                    1 if outputs == EACH_OUTPUT else scale)
-        if mirrored:
-            for z in range(at.N2):
-                for s in range(at.N):
-                    K[(o * rows + at.first2 + z) * columns + at.first + s] = (
-                        tile[(plane * B + s) * B2 + z] * (1 if outputs == EACH_OUTPUT else scale))
+    if outputs == TRACE:
+        for i in range(B * B2):
+            hh[i] /= m
+    if repeat > 1:
+        H = hh + B * B2
+        for i in range(B * B2):
+            for o in range(m):
+                H[i * m + o] = hh[i]
+    for o in range(m if outputs == EACH_OUTPUT else 1):
+        row = at.row
+        while row < at.row_stop:
+            stop, reach = at.row_stop, at.column_stop
+            if at.diagonal:
+                stop = min(stop, row + DIAGONAL_ROWS)
+                reach = min(reach, stop)
+            if reach > at.column:
+                fold_product(
+                    K + ((o * at.rows + at.first) * repeat + row) * at.columns * repeat + at.first2 * repeat + at.column,
+                    at.columns * repeat, delta + o * n_out * B + row, B * repeat,
+                    delta2 + o * n_out * B2 + at.column, B2 * repeat, stop - row, reach - at.column, depth,
+                    H + at.column, B2 * repeat, repeat, row, product_work, add, context)
+            row = stop

@@ -3,6 +3,7 @@
 # Workspace: h sample by sample, (N, n_in) with rows of whole vectors.
 
 from cython cimport floating
+from libc.string cimport memset
 
 from deltanet._core.loops cimport row_sums
 from deltanet._core.net cimport share
@@ -12,11 +13,13 @@ from deltanet._core.rows cimport Layout
 
 cdef inline void outer_sums(floating* sums, const floating* d, const floating* rows, Py_ssize_t stride,
                             const Layout* at) noexcept nogil:
-    """The columns of one layer, added: dW (n_out, n_in), db (n_out,) from d (n_out, B), rows (N, n_in)"""
+    """The columns of one layer: dW (n_out, n_in), db (n_out,) from d (n_out, B), rows (N, n_in)"""
     cdef Py_ssize_t start, stop, B = at.B
     share(&start, &stop, at.n_out, at.team)
     if at.column >= 0:
         product(sums + at.column + start * at.n_in, at.n_in, d + start * B, B, 1, rows, stride, stop - start,
-                at.n_in, at.N, <const floating*> NULL, True, at.context)
+                at.n_in, at.N, <const floating*> NULL, at.add, at.context)
     if at.bias_column >= 0:
+        if not at.add:
+            memset(sums + at.bias_column + start, 0, (stop - start) * sizeof(floating))
         row_sums(at.context.simd, sums + at.bias_column + start, d + start * B, stop - start, at.N, B)

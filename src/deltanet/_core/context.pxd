@@ -1,0 +1,3 @@
+from deltanet._core.net cimport Context
+
+cdef Context CONTEXT

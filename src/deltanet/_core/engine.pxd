@@ -1,0 +1,22 @@
+from deltanet._core.net cimport Layer, Net
+from deltanet._core.plan cimport Job
+
+
+cdef class Columns:
+    cdef Py_ssize_t* column
+    cdef Py_ssize_t* bias_column
+    cdef readonly Py_ssize_t P
+    cdef Py_ssize_t lowest
+    cdef object tables
+
+
+cdef class Engine:
+    cdef Net net
+    cdef Layer* layer
+    cdef bint is_double
+    cdef Py_ssize_t itemsize, flops
+    cdef object theta, affine
+    cdef readonly Columns everything
+    cdef bint holds(self, array, int flags) noexcept
+    cdef void prepare(self, Job* job, Py_ssize_t N, Columns columns) noexcept
+    cdef int serial(self, Job* job) except -1
