@@ -167,7 +167,9 @@ def is_ready(array, kind):
 
 
 def ready(array, kind):
-    """The same samples where the core can read them: a copy, if they are not ready."""
+    """The same numbers where the core can read them: a copy, if they are not ready."""
+    if type(array) is np.ndarray and is_ready(array, kind):
+        return array
     return np.asarray(np.require(array, kind, ["C", "A"]))
 
 
@@ -217,7 +219,7 @@ def like(value, shape, name, kind):
     array = numbers(value, name)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
-    return np.require(array, kind, ["C", "A"])
+    return ready(array, kind)
 
 
 def columns(value, shape, name, kind):
@@ -232,7 +234,7 @@ def columns(value, shape, name, kind):
         raise ValueError(f"{name} must have shape {shape} or {several}; got {array.shape}")
     if array.ndim > len(shape):
         array = np.moveaxis(array, -1, 0)
-    return np.require(array, kind, ["C", "A"])
+    return ready(array, kind)
 
 
 def weights(H, lead, m, kind):
@@ -251,7 +253,7 @@ def weights(H, lead, m, kind):
             raise ValueError(
                 f"H must be symmetric for each sample; H - H^T of sample {s} reaches {skew[s]:.3g}"
             )
-    return np.require(array, kind, ["C", "A"])
+    return ready(array, kind)
 
 
 NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"

@@ -229,7 +229,8 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
         job.blocks = (job.N + job.B - 1) // job.B
     job.lanes = 1 if sums else 0
     if sums and not job.shared:
-        job.lanes = min(max(<Py_ssize_t> 1, min(<Py_ssize_t> LANES, fitting)), job.blocks)
+        job.lanes = min(max(<Py_ssize_t> 1, min(<Py_ssize_t> LANES, fitting)),
+                        max(min(job.blocks, <Py_ssize_t> FEWEST_LANES), (job.blocks + 1) // 2))
 
 
 cdef inline Py_ssize_t odd_lines(Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
