@@ -198,7 +198,7 @@ def test_nothing_of_a_jacobian_can_be_set(name):
     [
         ("J.gram()", 2000, 250),
         ("J.gram_trace()", 2000, 250),
-        ("J.matvec(np.ones((J.shape[-1], 300)))", 2000, 250),
+        ("J.matvec(np.ones((J.shape[-1], 100)))", 2000, 250),
         ("J.ggn()", 30, 1500),
         ("J.solve(J.outputs, 1)", 30, 1500),
     ],

@@ -156,17 +156,22 @@ cdef void mirror_body(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil:
         mirror_strip(<float*> half.C, half.n, unit * MIRROR_COLUMNS, <float> half.scale, &CONTEXT)
 
 
-cdef void mirror_strip(floating* C, Py_ssize_t n, Py_ssize_t first, floating scale, const Context* context) noexcept nogil:
-    """Some columns of the lower half, and the rows of the upper one that they become."""
-    cdef Py_ssize_t i, j, stop = min(n, first + MIRROR_COLUMNS)
-    if scale != 1:
-        for i in range(first, n):
-            for j in range(first, min(i + 1, stop)):
-                C[i * n + j] *= scale
+cdef void mirror_strip(floating* C, Py_ssize_t n, Py_ssize_t first, floating scale,
+                       const Context* context) noexcept nogil:
+    """Some columns of the lower half, and the rows of the upper one that they become, a square at a time."""
+    cdef Py_ssize_t i, j, last, row = first, stop = min(n, first + MIRROR_COLUMNS)
+    while row < n:
+        last = min(n, row + MIRROR_COLUMNS)
+        if scale != 1:
+            for i in range(row, last):
+                for j in range(first, min(i + 1, stop)):
+                    C[i * n + j] *= scale
+        if row > first:
+            transpose(context.simd, C + first * n + row, n, C + row * n + first, n, last - row, stop - first)
+        row = last
     for i in range(first, stop):
         for j in range(first, i):
             C[j * n + i] = C[i * n + j]
-    transpose(context.simd, C + first * n + stop, n, C + stop * n + first, n, n - stop, stop - first)
 
 
 def gram(Engine engine, K, left, right=None, int outputs=ALL_OUTPUTS, Columns columns=None, one=None, threads=None,
