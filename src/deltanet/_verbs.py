@@ -55,8 +55,8 @@ class Source:
     def run(self, threads, progress=None, samplewise=(), add=False, **wanted):
         """One call of the core for all samples; in pieces where X has to be converted.
 
-        `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written, or added to what
-        their arrays hold.
+        `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written, or added to
+        what their arrays hold.
         """
         threads = _validate.count(threads)
         if not progress and (self.factors is not None or self.is_whole()):

@@ -5,16 +5,15 @@ from libc.string cimport memcpy, memset
 
 from deltanet._core.backward cimport begin, step, through_weights
 from deltanet._core.forward cimport forward, tangent
-from deltanet._core.loops cimport dots, sum_rows
 from deltanet._core.net cimport Net, Team, share
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
     LANES_KEPT, OUTPUTS, ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, kept_before, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
-from deltanet._core.product cimport gemm, product
+from deltanet._core.product cimport product
 from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_vectors
-from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance
+from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance, from_directions, from_rows, mirror_lanes
 from deltanet._core.sinks.dense cimport dense_rows
 from deltanet._core.sinks.directions cimport directions
 from deltanet._core.sinks.ggn cimport ggn_lane, weigh_rows
@@ -225,7 +224,7 @@ cdef inline void stack_delta(floating* rows, const floating* delta, Py_ssize_t s
 cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_t start,
                              Py_ssize_t number, Layout* layout) noexcept nogil:
     """What needs all layers of the block."""
-    cdef Py_ssize_t o, p, k, N = layout.N, B = layout.B, r = layout.r, P = job.P
+    cdef Py_ssize_t k, N = layout.N, B = layout.B, r = layout.r, P = job.P
     cdef int wanted = job.wanted
     cdef const Net* net = job.net
     cdef floating* J = <floating*> at.J
@@ -279,9 +278,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
             from_directions(C, <floating*> at.JU, job.columns, layout)
         elif job.form == FULL:
             from_rows(C, J, J + N * r * P, <const floating*> job.Sigma, P, layout)
-        for o in range(r):
-            for p in range(o):
-                memcpy(C + (p * r + o) * B, C + (o * r + p) * B, B * sizeof(floating))
+        mirror_lanes(C, layout)
         unload(<floating*> job.covariance + start * r * r, r * r, C, r * r, N, B, job.context)
 
 
@@ -295,27 +292,3 @@ cdef inline void stack_layer(const Job* job, Space* at, floating zero, Py_ssize_
     for o in range(r):
         unload(<floating*> at.delta_rows[k] + o * n + i, r * n, <floating*> at.delta[k] + (o * n + i) * B, j - i,
                layout.N, B, layout.context)
-
-
-cdef inline void from_directions(floating* C, const floating* JU, Py_ssize_t columns,
-                                 const Layout* layout) noexcept nogil:
-    """C_op = sum_c (J U)_oc (J U)_pc"""
-    cdef Py_ssize_t o, p, r = layout.r, B = layout.B
-    for o in range(r):
-        for p in range(o + 1):
-            sum_rows(layout.context.simd, C + (o * r + p) * B, JU + o * columns * B, JU + p * columns * B, columns, B)
-
-
-cdef inline void from_rows(floating* C, const floating* J, floating* JS, const floating* Sigma, Py_ssize_t P,
-                           const Layout* layout) noexcept nogil:
-    """C_op = (J Sigma)_o . J_p"""
-    cdef Py_ssize_t o, p, s, r = layout.r, rows = layout.N * layout.r
-    cdef floating total
-    memset(JS, 0, rows * P * sizeof(floating))
-    gemm(JS, P, J, P, 1, Sigma, P, rows, P, P)
-    for s in range(layout.N):
-        for o in range(r):
-            for p in range(o + 1):
-                dots(layout.context.simd, &total, JS + (s * r + o) * P, J + (s * r + p) * P, <const floating*> NULL,
-                     1, P)
-                C[(o * r + p) * layout.B + s] = total

@@ -121,7 +121,6 @@ cdef class Halves(Tiles):
     cdef Py_ssize_t count
 
     def __cinit__(self, matrices, scales):
-        cdef double work = 0
         self.half = <Half*> calloc(len(matrices) + 1, sizeof(Half))
         if self.half == NULL:
             raise MemoryError("no memory for the pointers to the matrices")

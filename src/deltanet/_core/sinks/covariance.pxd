@@ -11,8 +11,8 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from deltanet._core.loops cimport fold, multiply, sum_rows
-from deltanet._core.product cimport product
+from deltanet._core.loops cimport dots, fold, multiply, sum_rows
+from deltanet._core.product cimport gemm, product
 from deltanet._core.rows cimport Layout
 from deltanet._core.sinks.row_norms cimport input_norm
 
@@ -99,3 +99,35 @@ cdef inline void quadratic(floating* q, const floating* A, const floating* h, fl
             for s in range(B):
                 work[i * B + s] += A[i * pitch + n] + A[n * pitch + i]
     sum_rows(at.context.simd, q, h, work, n, B)
+
+
+cdef inline void from_directions(floating* C, const floating* JU, Py_ssize_t columns,
+                                 const Layout* layout) noexcept nogil:
+    """C_op = sum_c (J U)_oc (J U)_pc"""
+    cdef Py_ssize_t o, p, r = layout.r, B = layout.B
+    for o in range(r):
+        for p in range(o + 1):
+            sum_rows(layout.context.simd, C + (o * r + p) * B, JU + o * columns * B, JU + p * columns * B, columns, B)
+
+
+cdef inline void from_rows(floating* C, const floating* J, floating* JS, const floating* Sigma, Py_ssize_t P,
+                           const Layout* layout) noexcept nogil:
+    """C_op = (J Sigma)_o . J_p"""
+    cdef Py_ssize_t o, p, s, r = layout.r, rows = layout.N * layout.r
+    cdef floating total
+    memset(JS, 0, rows * P * sizeof(floating))
+    gemm(JS, P, J, P, 1, Sigma, P, rows, P, P)
+    for s in range(layout.N):
+        for o in range(r):
+            for p in range(o + 1):
+                dots(layout.context.simd, &total, JS + (s * r + o) * P, J + (s * r + p) * P, <const floating*> NULL,
+                     1, P)
+                C[(o * r + p) * layout.B + s] = total
+
+
+cdef inline void mirror_lanes(floating* C, const Layout* layout) noexcept nogil:
+    """The upper half from the lower one."""
+    cdef Py_ssize_t o, p, r = layout.r, B = layout.B
+    for o in range(r):
+        for p in range(o):
+            memcpy(C + (p * r + o) * B, C + (o * r + p) * B, B * sizeof(floating))

@@ -80,7 +80,7 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
                 reach = min(reach, stop)
             if reach > at.column:
                 fold_product(
-                    K + ((o * at.rows + at.first) * repeat + row) * at.columns * repeat + at.first2 * repeat + at.column,
+                    K + (((o * at.rows + at.first) * repeat + row) * at.columns + at.first2) * repeat + at.column,
                     at.columns * repeat, delta + o * n_out * B + row, B * repeat,
                     delta2 + o * n_out * B2 + at.column, B2 * repeat, stop - row, reach - at.column, depth,
                     H + at.column, B2 * repeat, repeat, row, product_work, add, context)
