@@ -15,7 +15,7 @@ FLAGS = (
     if sys.platform == "win32"
     else ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 )
-MODULES = ("activation", "forward", "backward", "buffers", "hold", "engine")
+MODULES = ("activation", "forward", "backward", "buffers", "hold", "cholesky", "engine")
 
 # SciPy >= 1.18 says how wide the integers of its BLAS are; before, they were int.
 pxd = Path(scipy.__file__).with_name("linalg") / "cython_blas.pxd"

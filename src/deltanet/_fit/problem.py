@@ -16,7 +16,8 @@ import numpy as np
 from scipy.linalg import blas
 
 from deltanet import _memory, _verbs
-from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients, dual_matrix
+from deltanet._core.cholesky import solve_damped
+from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_matrix
 
 INSTEAD = "use solver='cg', which makes no matrix"
 EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
@@ -88,16 +89,16 @@ class Primal(Problem):
         self.A, self.factor = np.empty((P, P)), np.empty((P, P))
         self.at_once = net._engine.keeps_ggn()
         self.source = net._source(X, None)
-        self.diagonal, self.shifted = (a.reshape(-1)[:: P + 1] for a in (self.A, self.factor))
         self.flat, self.step = self.A.reshape(-1), P + 1
-        # The lower halves, in rows of blocks: the rest is neither cleared nor copied.
+        self.diagonal = self.flat[:: self.step]
+        # The lower half, in rows of blocks: the rest is not cleared.
         ends = [(i, min(P, i + BLOCK_ROWS)) for i in range(0, P, BLOCK_ROWS)]
-        self.halves = [(self.A[i:j, :j], self.factor[i:j, :j]) for i, j in ends]
+        self.halves = [self.A[i:j, :j] for i, j in ends]
 
     def linearise(self):
         """A and g at the net's parameters, in one pass."""
         self.begin()
-        for A, _ in self.halves:
+        for A in self.halves:
             A.fill(0)
         if self.at_once:
             self.run(self.N, X=self.X, ggn=self.A, u=self.r, vjp=self.g, H=self.weights)
@@ -110,10 +111,7 @@ class Primal(Problem):
 
     def solve(self, mu):
         """p, or None where the matrix is singular to rounding."""
-        for A, factor in self.halves:
-            np.copyto(factor, A)
-        self.shifted += mu
-        return cholesky(self.factor.T, self.g)
+        return solve_damped(self.A, self.g, mu, self.factor)
 
 
 class Dual(Problem):
@@ -143,12 +141,11 @@ class Dual(Problem):
         D = self.prior + mu
         # J D^-1 J^T + 1    (N m, N m)
         K = dual_matrix(self.J, 1 / D) if self.K is None else self.K / D
-        K.reshape(-1)[:: len(K) + 1] += 1
         if not self.has_prior:
-            z = cholesky(K.T, self.r.reshape(-1))
+            z = solve_damped(K, self.r.reshape(-1), 1, K)
             return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D
         q = self.prior / D * self.at
-        z = cholesky(K.T, (self.r - self.J.matvec(q)).reshape(-1))
+        z = solve_damped(K, (self.r - self.J.matvec(q)).reshape(-1), 1, K)
         return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D + q
 
 
