@@ -107,6 +107,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void* C
     void* JU
     void* J
+    void* lanes_J
     void* Jx
     void* work                     # of each thread that shares the block
     Py_ssize_t work_length
@@ -116,6 +117,11 @@ cdef inline bint keeps_deltas(const Job* job) noexcept nogil:
     """Whether all layers of delta are needed at once."""
     return (job.wanted & (DENSE_ROWS | GGN | LANES_KEPT)) != 0 or (
         job.wanted & COVARIANCE and job.form == FULL)
+
+
+cdef inline Py_ssize_t lanes_of_J(const Job* job) noexcept nogil:
+    """How many rows of each parameter the Gauss-Newton matrix is made of: of J and of H J."""
+    return (job.r if job.full_H else 1) + (job.H != NULL)
 
 
 cdef struct Supply:                # what is left of a workspace
@@ -146,7 +152,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
     cdef int wanted = job.wanted
     cdef bint all_deltas = keeps_deltas(job), below = job.lowest <= net.L
-    cdef bint dense = (wanted & (DENSE_ROWS | GGN)) != 0 or (wanted & COVARIANCE and job.form == FULL)
+    cdef bint dense = (wanted & DENSE_ROWS) != 0 or (wanted & COVARIANCE and job.form == FULL)
     cdef bint sums = (wanted & (VJP | GGN_DIAGONAL | KFAC)) != 0
     cdef Supply free = Supply(numbers, itemsize)
     cdef void* turns[2]
@@ -178,8 +184,8 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     at.norms = take(&free, r * B, (wanted & ROW_NORMS) != 0)
     at.C = take(&free, r * r * B, (wanted & COVARIANCE) != 0)
     at.JU = take(&free, r * job.columns * B, (wanted & DIRECTIONS) != 0 or job.form == LOW_RANK)
-    at.J = take(&free, N * r * job.P * (1 + (job.H != NULL or job.form == FULL)),
-                (wanted & GGN) != 0 or (wanted & COVARIANCE and job.form == FULL))
+    at.J = take(&free, 2 * N * r * job.P, wanted & COVARIANCE and job.form == FULL)
+    at.lanes_J = take(&free, lanes_of_J(job) * job.P * B, (wanted & GGN) != 0)
     at.work_length = ((r + 4) * widest + 4) * B
     at.work = take(&free, threads * at.work_length, True)
     at.Jx = take(&free, r * net.n_0 * B, (wanted & INPUT_JACOBIAN) != 0)
@@ -253,9 +259,11 @@ cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:
         numbers += 2 * widest
     if job.wanted & KFAC:
         numbers += job.r * widest
-    if job.wanted & (DENSE_ROWS | GGN):
+    if job.wanted & DENSE_ROWS:
         numbers += (1 + job.r) * layers
-    if job.wanted & GGN or (job.wanted & COVARIANCE and job.form == FULL):
+    if job.wanted & GGN:
+        numbers += lanes_of_J(job) * job.P
+    if job.wanted & COVARIANCE and job.form == FULL:
         numbers += 2 * job.r * job.P
     return numbers
 
