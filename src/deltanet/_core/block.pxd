@@ -4,12 +4,12 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from deltanet._core.backward cimport begin, step, through_weights
-from deltanet._core.forward cimport forward, tangent
+from deltanet._core.forward cimport forward, load_input, tangent
 from deltanet._core.loops cimport dots, sum_rows
 from deltanet._core.net cimport Net, Team, share
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC, OUTPUTS,
-    ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, lane, vjp_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
+    OUTPUTS, ROW_NORMS, SECOND, TANGENT, VJP, Job, Space, diagonal_length, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
 from deltanet._core.product cimport gemm
@@ -42,9 +42,13 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     elif job.r == 1 and job.u != NULL and not job.contracted:
         u = <const floating*> job.u + start * net.m
     if job.X != NULL:
-        forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
+        if job.half == SECOND and job.activations != NULL:
+            load_input(h[0], <const floating*> job.X + start * net.n_0, affine, net, N, B, job.context, team)
+            meet(team)
+        else:
+            forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
         outputs(job, at, zero, start, N, B, team)
-    if job.lowest <= net.L:
+    if job.lowest <= net.L and job.half != FIRST:
         prepare(job, at, zero, start, &layout)
         for k in range(net.L, job.lowest - 1, -1):
             layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
@@ -63,7 +67,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
 
 cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
                          const Team* team) noexcept nogil:
-    """y, and J v by a tangent; or H J v, the seed of J^T H J v."""
+    """y or its residual, and J v by a tangent; or H J v, the seed of J^T H J v."""
     cdef const Net* net = job.net
     cdef Py_ssize_t i, j, o, s, m = net.m
     cdef floating* dy
@@ -72,6 +76,13 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
     share(&i, &j, m, team)
     if job.wanted & OUTPUTS:
         unload(<floating*> job.y + start * m + i, m, <floating*> at.h[net.L] + i * B, j - i, N, B, job.context)
+        if job.Y != NULL:
+            for s in range(start, start + N):
+                for o in range(i, j):
+                    (<floating*> job.y)[s * m + o] -= (<const floating*> job.Y)[s * m + o]
+            meet(team)  # it may be the u of what follows
+    if job.half == FIRST:
+        return
     if job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR):
         dy = tangent(<floating**> at.dh, <floating**> at.h, <floating**> at.fprime, <const floating*> job.v,
                      <const floating*> job.theta, <const floating*> job.affine, net, B, job.context, team)

@@ -38,10 +38,15 @@ cdef enum:
     GGN_LANE_BYTES = 512 * 1024    # of a Gauss-Newton matrix that is summed in lanes
     PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread
 
+cdef enum:               # what a run does of a pass: all of it, or a half that another run completes
+    WHOLE = 0
+    FIRST = 1            # h and fprime into the activations, and y
+    SECOND = 2           # all the rest, from the activations on
+
 cdef struct Job:
     const Net* net
     const Context* context
-    int wanted
+    int wanted, half
     Py_ssize_t N, r
     Py_ssize_t lowest              # the lowest layer whose delta is wanted; L + 1: none is
     const Py_ssize_t* column       # (L+1,) where W^(k) begins among the kept columns; -1: not kept
@@ -63,6 +68,8 @@ cdef struct Job:
     const Pair* pairs              # (L+1,)
     const void* Sigma              # (P, P)
     void* y                        # (N, m)
+    const void* Y                  # (N, m): y is f(X) - Y; or NULL
+    void* activations              # h and fprime of each block, one block behind the other; or NULL
     void** kept_h                  # what FACTORS writes: as inputs
     void** kept_delta
     void* J                        # (N, r, P)
@@ -212,10 +219,13 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
 
 
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
-    """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
+    """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone.
+
+    B is 0, or given: of a job that reads or writes what lies in blocks.
+    """
     cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting, parts
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
-    cdef bint below = job.lowest <= job.net.L
+    cdef bint below = job.lowest <= job.net.L, told = job.B > 0
     job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0))
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
@@ -223,13 +233,13 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     fitting = LANES_BYTES // max(1, job.length * itemsize)
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
-    if not job.wanted & LANES_KEPT:  # which is told its blocks
+    if not told:
         parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
         job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))
-    if job.shared and not job.wanted & LANES_KEPT:
+    if job.shared and not told:
         most = max(least, SHARED_BYTES // sample // lanes * lanes)
         job.B = odd_lines(min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
         job.blocks = (job.N + job.B - 1) // job.B
@@ -285,3 +295,23 @@ cdef inline void point_kept(void** h, void** delta, char* numbers, const Net* ne
         numbers += net.layer[k].n_in * B * itemsize
         delta[k] = numbers
         numbers += r * net.layer[k].n_out * B * itemsize
+
+
+cdef inline Py_ssize_t activations_length(const Net* net, Py_ssize_t B) noexcept nogil:
+    """Numbers of a block among the activations: h^(1), ..., h^(L-1), and fprime of all layers."""
+    cdef Py_ssize_t k, total = 0
+    for k in range(1, net.L + 1):
+        total += (1 + (k < net.L)) * net.layer[k].n_out * B
+    return total
+
+
+cdef inline void point_activations(void** h, void** fprime, char* numbers, const Net* net, Py_ssize_t B,
+                                   Py_ssize_t itemsize) noexcept nogil:
+    """Where each of them is."""
+    cdef Py_ssize_t k
+    for k in range(1, net.L + 1):
+        fprime[k] = numbers
+        numbers += net.layer[k].n_out * B * itemsize
+        if k < net.L:
+            h[k] = numbers
+            numbers += net.layer[k].n_out * B * itemsize
