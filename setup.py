@@ -21,6 +21,7 @@ MODULES = (
     "backward",
     "buffers",
     "hold",
+    "cholesky",
     "context",
     "work",
     "engine",

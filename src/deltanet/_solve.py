@@ -14,7 +14,8 @@ import numpy as np
 from scipy.linalg import blas, eigh, lstsq
 
 from deltanet import _memory, _validate
-from deltanet._fit.systems import blas_for, cholesky, choose, conjugate_gradients, dual_matrix
+from deltanet._core.cholesky import solve_damped
+from deltanet._fit.systems import blas_for, choose, conjugate_gradients, dual_matrix
 
 SHARE = 4  # of the memory available, one part for the matrix of a direct method
 EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "auto" counts with
@@ -68,9 +69,7 @@ def invert(A, b, lambdas):
     """
     floor = 10 * np.finfo(A.dtype).eps * A.trace()
     if len(lambdas) == 1 and lambdas[0] > floor:
-        shifted = A.copy()
-        shifted.reshape(-1)[:: len(A) + 1] += lambdas[0]
-        x = cholesky(shifted.T, b)
+        x = solve_damped(A, b, lambdas[0], np.empty_like(A))
         if x is not None:
             return x[None]
     # lambda below the rounding of A after all, or several

@@ -4,19 +4,18 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from deltanet._core.backward cimport begin, step, through_weights
-from deltanet._core.forward cimport forward, tangent
+from deltanet._core.forward cimport forward, load_input, tangent
 from deltanet._core.net cimport Net, Team, share
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
-    LANES_KEPT, OUTPUTS, ROW_NORMS, TANGENT, VJP, Job, Space, diagonal_length, kept_before, lane, vjp_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
+    LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, TANGENT, VJP, Job, Space, diagonal_length, kept_before, lane, vjp_length,
 )
 from deltanet._core.pool cimport meet
-from deltanet._core.product cimport product
 from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance, from_directions, from_rows, mirror_lanes
 from deltanet._core.sinks.dense cimport dense_rows
 from deltanet._core.sinks.directions cimport directions
-from deltanet._core.sinks.ggn cimport ggn_lane, weigh_rows
+from deltanet._core.sinks.ggn cimport clear_behind, ggn_lane, weigh_rows
 from deltanet._core.sinks.ggn_diagonal cimport ggn_diagonal
 from deltanet._core.sinks.gram cimport keep_lanes
 from deltanet._core.sinks.input_jacobian cimport input_jacobian
@@ -42,10 +41,14 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     elif job.r == 1 and job.u != NULL and not job.contracted:
         u = <const floating*> job.u + start * net.m
     if job.X != NULL:
-        forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
+        if job.half == SECOND and job.activations != NULL:
+            load_input(h[0], <const floating*> job.X + start * net.n_0, affine, net, N, B, job.context, team)
+            meet(team)
+        else:
+            forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
         outputs(job, at, zero, start, N, B, team)
-    if job.lowest <= net.L:
-        prepare(job, at, zero, start, N, B, team)
+    if job.lowest <= net.L and job.half != FIRST:
+        prepare(job, at, zero, start, &layout)
         for k in range(net.L, job.lowest - 1, -1):
             layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
             layout.column, layout.bias_column = job.column[k], job.bias_column[k]
@@ -63,7 +66,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
 
 cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
                          const Team* team) noexcept nogil:
-    """y, and J v by a tangent; or H J v, the seed of J^T H J v."""
+    """y or its residual, and J v by a tangent; or H J v, the seed of J^T H J v."""
     cdef const Net* net = job.net
     cdef Py_ssize_t i, j, o, s, m = net.m
     cdef floating* dy
@@ -72,6 +75,13 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
     share(&i, &j, m, team)
     if job.wanted & OUTPUTS:
         unload(<floating*> job.y + start * m + i, m, <floating*> at.h[net.L] + i * B, j - i, N, B, job.context)
+        if job.Y != NULL:
+            for s in range(start, start + N):
+                for o in range(i, j):
+                    (<floating*> job.y)[s * m + o] -= (<const floating*> job.Y)[s * m + o]
+            meet(team)  # it may be the u of what follows
+    if job.half == FIRST:
+        return
     if job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR):
         dy = tangent(<floating**> at.dh, <floating**> at.h, <floating**> at.fprime, <const floating*> job.v,
                      <const floating*> job.theta, <const floating*> job.affine, net, B, job.context, team)
@@ -85,14 +95,14 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
                     u[s * m + o] *= H[s]
 
 
-cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
-                         const Team* team) noexcept nogil:
+cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t start,
+                         const Layout* layout) noexcept nogil:
     """H and u in the lanes, and sums over layers at zero."""
-    cdef Py_ssize_t r = job.r
+    cdef Py_ssize_t r = job.r, N = layout.N, B = layout.B
     cdef floating* u = <floating*> at.u
     cdef floating* H = <floating*> at.H
     cdef const floating* source = <const floating*> job.H
-    if team.rank == 0:
+    if layout.team.rank == 0:
         if job.H != NULL:
             load(H, source + start * (r * r if job.full_H else 1), r * r if job.full_H else 1,
                  r * r if job.full_H else 1, N, B, job.context)
@@ -100,13 +110,14 @@ cdef inline void prepare(const Job* job, Space* at, floating zero, Py_ssize_t st
             load(u, <const floating*> job.u + start * r, r, r, N, B, job.context)
             if job.H != NULL:
                 weigh_seed(u, <floating*> at.work, H, job.full_H, r, B)
+            clear_behind(u, r, layout)
         if job.wanted & ROW_NORMS:
             memset(at.norms, 0, r * B * sizeof(floating))
         if job.wanted & COVARIANCE:
             memset(at.C, 0, r * r * B * sizeof(floating))
         if job.wanted & DIRECTIONS or (job.wanted & COVARIANCE and job.form == LOW_RANK):
             memset(at.JU, 0, r * job.columns * B * sizeof(floating))
-    meet(team)
+    meet(layout.team)
 
 
 cdef inline void weigh_seed(floating* u, floating* work, const floating* H, bint full, Py_ssize_t r,
@@ -173,8 +184,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     elif wanted & COVARIANCE and job.form != FULL:
         covariance(<floating*> at.C, job.form, <floating> job.sigma, &job.pairs[k] if job.pairs != NULL else NULL,
                    delta, h, work, layout)
-    if vjp_of_rows(job):
-        wanted &= ~VJP
+    if wanted & GGN:
+        wanted &= ~VJP  # which comes with it
     if not wanted & (VJP | GGN_DIAGONAL | KFAC):
         return
     if job.H != NULL and wanted & (GGN_DIAGONAL | KFAC):
@@ -207,11 +218,6 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     meet(layout.team)
 
 
-cdef inline bint vjp_of_rows(const Job* job) noexcept nogil:
-    """Whether J^T H u is summed from dense rows of H J, which are made for the Gauss-Newton matrix anyway."""
-    return job.wanted & GGN and job.wanted & VJP and not job.full_H
-
-
 cdef inline void stack_delta(floating* rows, const floating* delta, Py_ssize_t stride,
                              const Layout* layout) noexcept nogil:
     """delta sample by sample, output by output    (r, N, n_out)"""
@@ -228,9 +234,8 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef int wanted = job.wanted
     cdef const Net* net = job.net
     cdef floating* J = <floating*> at.J
-    cdef floating* left = J
     cdef floating* C = <floating*> at.C
-    if wanted & (DENSE_ROWS | GGN) or (wanted & COVARIANCE and job.form == FULL):
+    if wanted & DENSE_ROWS or (wanted & COVARIANCE and job.form == FULL):
         if B == 1:  # which is that order
             at.rows, at.delta_rows = at.h, at.delta
         else:
@@ -239,7 +244,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                     stack_layer(job, at, zero, k, layout)
         meet(layout.team)
         if wanted & DENSE_ROWS:
-            J = left = <floating*> job.J + start * r * P
+            J = <floating*> job.J + start * r * P
         dense_rows(J, <floating**> at.rows, <floating**> at.delta_rows, job.column, job.bias_column, job.lowest, P, net,
                    N, r, job.stream, job.context, layout.team)
         meet(layout.team)
@@ -248,18 +253,11 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
                        <const floating*> job.H + start * (r * r if job.full_H else 1),
                        job.full_H, N, r, P)
     if wanted & GGN:
-        if job.H != NULL:
-            if layout.team.rank == 0:
-                weigh_rows(J + N * r * P, J, <const floating*> job.H + start * (r * r if job.full_H else 1), job.full_H,
-                           N, r, P)
-            meet(layout.team)
-        if job.H != NULL:
-            left += N * r * P
-        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number), left, J, N * r, P,
-                 layout.add, job.context, layout.team)
-        if vjp_of_rows(job) and layout.team.rank == 0:
-            product(lane(job, <floating*> job.vjp, 0, number), P, <const floating*> job.u + start * r, N * r, 1,
-                    left, P, 1, P, N * r, <const floating*> NULL, layout.add, job.context)
+        ggn_lane(lane(job, <floating*> job.ggn, vjp_length(job), number),
+                 lane(job, <floating*> job.vjp, 0, number) if wanted & VJP else <floating*> NULL,
+                 <floating*> at.lanes_J, <floating**> at.delta, <floating**> at.h, <floating*> at.u,
+                 <floating*> at.H if job.H != NULL else <floating*> NULL, job.full_H, job.column, job.bias_column,
+                 job.lowest, P, net, layout)
     if wanted & INPUT_JACOBIAN:
         through_weights(<floating*> at.Jx, <floating*> at.delta[1], 1, <const floating*> job.theta, net, B, r,
                         job.context, layout.team)

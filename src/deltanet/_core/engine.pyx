@@ -20,9 +20,9 @@ from deltanet._core.context cimport CONTEXT
 from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Layer, Net, Team
 from deltanet._core.plan cimport (
-    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
-    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut, diagonal_length,
-    ggn_length, kept_length, lay_out, vjp_length,
+    COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
+    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
+    activations_length, cut, diagonal_length, ggn_length, kept_length, lay_out, point_activations, vjp_length,
 )
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.rows cimport whole_vectors
@@ -31,9 +31,16 @@ from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load
 
 cnp.import_array()
 
+FIRST_HALF, SECOND_HALF = FIRST, SECOND  # of a pass
 FORMS = "scalar", "diagonal", "kronecker", "low rank", "dense"  # of Sigma, in the order of sinks/covariance.pxd
 
 cdef Py_ssize_t STREAM_BYTES = _limits.STREAM_BYTES
+
+
+cdef class Activations(Arena):
+    """h and fprime of all samples, which a first half of a pass leaves to the second."""
+
+    cdef Py_ssize_t B
 
 
 cdef class Columns:
@@ -103,7 +110,8 @@ cdef class Engine:
     def run(self, Py_ssize_t N, Columns columns=None, X=None, y=None, inputs=None, deltas=None, kept_inputs=None,
             kept_deltas=None, J=None, Jx=None, Jv=None, v=None, u=None, H=None, vjp=None, diagonal=None, ggn=None,
             kfac=None, norms=None, covariance=None, Sigma=None, HJ=None, first_weight=None, lanes_kept=None, B=None,
-            bint interleaved=False, Py_ssize_t r=0, bint add=True, threads=None, progress=None, stream=None):
+            bint interleaved=False, Py_ssize_t r=0, bint add=True, Y=None, int half=WHOLE,
+            Activations activations=None, threads=None, progress=None, stream=None):
         """Evaluate whatever is given an array, for N samples.
 
         The source is X (N, n_0), or the factors `inputs` and `deltas`, lists of one array a layer, None where it
@@ -113,6 +121,8 @@ cdef class Engine:
         with v (P,), without Jv, is J^T H J v, H (N,). Sums: vjp, diagonal (P,), ggn (P, P), its lower
         half, kfac (length,), the factors of each layer one behind the other, their lower halves, A not yet over N;
         H (N,) or (N, m, m) weighs them. With `add` they are added to what their arrays hold.
+        With Y (N, m), y is f(X) - Y, and may be the u. The first half of a pass, `half` = FIRST, has the arguments of
+        the second and makes y alone; `activations`, if they are given, spare the second what the first has computed.
         `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is
         written past the caches: by default if it is large.
         """
@@ -128,10 +138,12 @@ cdef class Engine:
         job.u, job.H, job.v, job.norms, job.covariance = data(u), data(H), data(v), data(norms), data(covariance)
         job.vjp, job.diagonal, job.ggn, job.kfac = data(vjp), data(diagonal), data(ggn), data(kfac)
         job.HJ, job.lanes_kept, job.interleaved, job.add = data(HJ), data(lanes_kept), interleaved, add
+        job.Y, job.half = data(Y), half
         job.full_H = H is not None and (<object> H).ndim == 3
         job.wanted = (
-            OUTPUTS * (y is not None) | FACTORS * (kept_deltas is not None) | DENSE_ROWS * (J is not None)
-            | INPUT_JACOBIAN * (Jx is not None) | VJP * (vjp is not None) | GGN_DIAGONAL * (diagonal is not None)
+            OUTPUTS * (y is not None and half != SECOND) | FACTORS * (kept_deltas is not None)
+            | DENSE_ROWS * (J is not None) | INPUT_JACOBIAN * (Jx is not None) | VJP * (vjp is not None)
+            | GGN_DIAGONAL * (diagonal is not None)
             | GGN * (ggn is not None) | KFAC * (kfac is not None) | ROW_NORMS * (norms is not None)
             | COVARIANCE * (covariance is not None) | LANES_KEPT * (lanes_kept is not None)
         )
@@ -153,6 +165,7 @@ cdef class Engine:
         job.stream = J is not None and (N * job.r * job.P * self.itemsize > STREAM_BYTES if stream is None else stream)
         if lanes_kept is not None:
             job.lanes_length, job.B = (<object> lanes_kept).shape[1], B
+        call.activations = activations
         if N > 0:
             call.execute()
         elif not add:
@@ -283,6 +296,7 @@ cdef class Call(Work):
 
     cdef Job job
     cdef Engine engine
+    cdef Activations activations
     cdef void** layers             # of kept factors, given and written: 4 (L + 1) pointers
     cdef Pair* pairs
     cdef Py_ssize_t* at            # of Kronecker factors: 2 (L + 1)
@@ -352,7 +366,16 @@ cdef class Call(Work):
         cdef Py_ssize_t itemsize = self.engine.itemsize
         cdef int threads
         cdef Space space
+        if self.activations is not None and job.half == SECOND:
+            job.B = self.activations.B
         cut(job, self.engine.flops, itemsize)
+        if job.half == FIRST:
+            job.lanes, job.work = 0, self.engine.flops
+        if self.activations is not None:
+            self.activations.B = job.B
+            nbytes = activations_length(job.net, whole_vectors(job.B, itemsize)) * itemsize
+            self.activations.hold(0, job.blocks * nbytes)
+            job.activations = self.activations.numbers
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
         if job.shared and not job.context.tiles:
             threads = 1  # BLAS's bits depend on how many rows it is given
@@ -433,6 +456,9 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, bint add, int w
     cdef Py_ssize_t B = 1 if job.B == 1 else whole_vectors(N, sizeof(floating))
     # pointers of each thread's own, also where they share the numbers: a late one must not set those of the others
     lay_out(&space, own.pointers + team.rank * 5 * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
+    if job.activations != NULL:
+        point_activations(space.h, space.fprime, <char*> (<floating*> job.activations + block * activations_length(
+            job.net, whole_vectors(job.B, sizeof(floating)))), job.net, B, sizeof(floating))
     run_block(job, &space, zero, start, N, B, number, add, team)
     if team.rank == 0:
         dn_add(&call.done, 1)

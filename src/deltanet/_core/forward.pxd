@@ -7,6 +7,8 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
                   const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
                   const Context* context, const Team* team) noexcept nogil
 
+cdef void load_input(floating* h, const floating* X, const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
+                     const Context* context, const Team* team) noexcept nogil
 cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v,
                        const floating* theta, const floating* affine, const Net* net, Py_ssize_t B,
                        const Context* context, const Team* team) noexcept nogil

@@ -18,8 +18,7 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
                   const Context* context, const Team* team) noexcept nogil:
     cdef Py_ssize_t k, i, j
     cdef const Layer* layer
-    share(&i, &j, net.n_0, team)
-    load_input(h[0], X, affine, net, N, B, i, j, context)
+    load_input(h[0], X, affine, net, N, B, context, team)
     for k in range(1, net.L + 1):
         meet(team)
         layer = &net.layer[k]
@@ -100,14 +99,14 @@ cdef inline void affine_map(floating* v, const floating* h, const floating* thet
                 context)
 
 
-cdef inline void load_input(floating* h, const floating* X, const floating* affine, const Net* net,
-                            Py_ssize_t N, Py_ssize_t B, Py_ssize_t i, Py_ssize_t j,
-                            const Context* context) noexcept nogil:
-    """h^(0) = (x - shift) / scale of the inputs i to j    (n_0, B)
+cdef void load_input(floating* h, const floating* X, const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
+                     const Context* context, const Team* team) noexcept nogil:
+    """h^(0) = (x - shift) / scale    (n_0, B)
 
     The lanes behind the last sample hold it again.
     """
-    cdef Py_ssize_t s, q, n = net.n_0
+    cdef Py_ssize_t s, q, i, j, n = net.n_0
+    share(&i, &j, n, team)
     if B == 1:
         memcpy(h + i, X + i, (j - i) * sizeof(floating))
     else:

@@ -9,6 +9,7 @@
  *   dn_fold       C := C + A * B                  C, A, B (n,)
  *   dn_seed       C_js := slope_s w_j fprime_js   C, fprime (n, B), slope (B,), w (n,)
  *   dn_fold_rows  C_js := C_js + a_s A_js         C, A (n, B), a (B,)
+ *   dn_scale_rows C_js := a_s A_js                C, A (n, B), a (B,)
  *   dn_row_sums   c_j := c_j + sum_s A_js         c (n,), A (n, B), of its first N lanes
  *   dn_sum_rows   c_s := c_s + sum_j A_js D_js    c (B,), A, D (n, B)
  *   dn_transpose  out := in^T                     out (n, m; rows ldo apart), in (m, n; rows ldi apart)
@@ -53,6 +54,7 @@
     DN_LOOP_OF(fold, type, (int simd, real *C, const real *A, const real *B, ptrdiff_t n), (C, A, B, n)) \
     DN_LOOP_OF(seed, type, (int simd, real *C, const real *w, const real *slope, const real *fprime, ptrdiff_t n, ptrdiff_t B), (C, w, slope, fprime, n, B)) \
     DN_LOOP_OF(fold_rows, type, (int simd, real *C, const real *a, const real *A, ptrdiff_t n, ptrdiff_t B), (C, a, A, n, B)) \
+    DN_LOOP_OF(scale_rows, type, (int simd, real *C, const real *a, const real *A, ptrdiff_t n, ptrdiff_t B), (C, a, A, n, B)) \
     DN_LOOP_OF(row_sums, type, (int simd, real *c, const real *A, ptrdiff_t n, ptrdiff_t N, ptrdiff_t B), (c, A, n, N, B)) \
     DN_LOOP_OF(sum_rows, type, (int simd, real *c, const real *A, const real *D, ptrdiff_t n, ptrdiff_t B), (c, A, D, n, B)) \
     DN_LOOP_OF(transpose, type, (int simd, real *out, ptrdiff_t ldo, const real *in, ptrdiff_t ldi, ptrdiff_t m, ptrdiff_t n), (out, ldo, in, ldi, m, n))

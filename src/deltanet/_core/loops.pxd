@@ -27,6 +27,10 @@ cdef extern from "loops.h" nogil:
                           Py_ssize_t B) noexcept
     void dn_fold_rows_f32(int simd, float* C, const float* a, const float* A, Py_ssize_t n,
                           Py_ssize_t B) noexcept
+    void dn_scale_rows_f64(int simd, double* C, const double* a, const double* A, Py_ssize_t n,
+                           Py_ssize_t B) noexcept
+    void dn_scale_rows_f32(int simd, float* C, const float* a, const float* A, Py_ssize_t n,
+                           Py_ssize_t B) noexcept
     void dn_row_sums_f64(int simd, double* c, const double* A, Py_ssize_t n, Py_ssize_t N,
                          Py_ssize_t B) noexcept
     void dn_row_sums_f32(int simd, float* c, const float* A, Py_ssize_t n, Py_ssize_t N,
@@ -94,6 +98,14 @@ cdef inline void fold_rows(int simd, floating* C, const floating* a, const float
         dn_fold_rows_f64(simd, C, a, A, n, B)
     else:
         dn_fold_rows_f32(simd, C, a, A, n, B)
+
+
+cdef inline void scale_rows(int simd, floating* C, const floating* a, const floating* A, Py_ssize_t n,
+                            Py_ssize_t B) noexcept nogil:
+    if floating is double:
+        dn_scale_rows_f64(simd, C, a, A, n, B)
+    else:
+        dn_scale_rows_f32(simd, C, a, A, n, B)
 
 
 cdef inline void row_sums(int simd, floating* c, const floating* A, Py_ssize_t n, Py_ssize_t N,

@@ -80,6 +80,13 @@ DN_TARGET static void DN_NAME(fold_rows)(DN_REAL *DN_RESTRICT C, const DN_REAL *
             C[s] += a[s] * A[s];
 }
 
+DN_TARGET static void DN_NAME(scale_rows)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT a,
+                                          const DN_REAL *DN_RESTRICT A, ptrdiff_t n, ptrdiff_t B) {
+    for (ptrdiff_t j = 0; j < n; j++, C += B, A += B)
+        for (ptrdiff_t s = 0; s < B; s++)
+            C[s] = a[s] * A[s];
+}
+
 DN_TARGET static void DN_NAME(row_sums)(DN_REAL *c, const DN_REAL *DN_RESTRICT A, ptrdiff_t n, ptrdiff_t N,
                                         ptrdiff_t B) {
     enum { PARTS = 64 / sizeof(DN_REAL) };

@@ -38,10 +38,15 @@ cdef enum:
     GGN_LANE_BYTES = 512 * 1024    # of a Gauss-Newton matrix that is summed in lanes
     PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread
 
+cdef enum:               # what a run does of a pass: all of it, or a half that another run completes
+    WHOLE = 0
+    FIRST = 1            # h and fprime into the activations, and y
+    SECOND = 2           # all the rest, from the activations on
+
 cdef struct Job:
     const Net* net
     const Context* context
-    int wanted
+    int wanted, half
     Py_ssize_t N, r
     Py_ssize_t lowest              # the lowest layer whose delta is wanted; L + 1: none is
     const Py_ssize_t* column       # (L+1,) where W^(k) begins among the kept columns; -1: not kept
@@ -63,6 +68,8 @@ cdef struct Job:
     const Pair* pairs              # (L+1,)
     const void* Sigma              # (P, P)
     void* y                        # (N, m)
+    const void* Y                  # (N, m): y is f(X) - Y; or NULL
+    void* activations              # h and fprime of each block, one block behind the other; or NULL
     void** kept_h                  # what FACTORS writes: as inputs
     void** kept_delta
     void* J                        # (N, r, P)
@@ -108,6 +115,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void* C
     void* JU
     void* J
+    void* lanes_J
     void* Jx
     void* work                     # of each thread that shares the block
     Py_ssize_t work_length
@@ -116,6 +124,11 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
 cdef inline bint keeps_deltas(const Job* job) noexcept nogil:
     """Whether all layers of delta are needed at once."""
     return (job.wanted & (DENSE_ROWS | GGN)) != 0 or (job.wanted & COVARIANCE and job.form == FULL)
+
+
+cdef inline Py_ssize_t lanes_of_J(const Job* job) noexcept nogil:
+    """How many rows of each parameter the Gauss-Newton matrix is made of: of J and of H J."""
+    return (job.r if job.full_H else 1) + (job.H != NULL)
 
 
 cdef struct Supply:                # what is left of a workspace
@@ -146,7 +159,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
     cdef int wanted = job.wanted
     cdef bint all_deltas = keeps_deltas(job), below = job.lowest <= net.L
-    cdef bint dense = (wanted & (DENSE_ROWS | GGN)) != 0 or (wanted & COVARIANCE and job.form == FULL)
+    cdef bint dense = (wanted & DENSE_ROWS) != 0 or (wanted & COVARIANCE and job.form == FULL)
     cdef bint sums = (wanted & (VJP | GGN_DIAGONAL | KFAC)) != 0
     cdef Supply free = Supply(numbers, itemsize)
     cdef void* turns[2]
@@ -178,8 +191,8 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     at.norms = take(&free, r * B, (wanted & ROW_NORMS) != 0)
     at.C = take(&free, r * r * B, (wanted & COVARIANCE) != 0)
     at.JU = take(&free, r * job.columns * B, (wanted & DIRECTIONS) != 0 or job.form == LOW_RANK)
-    at.J = take(&free, N * r * job.P * (1 + (job.H != NULL or job.form == FULL)),
-                (wanted & GGN) != 0 or (wanted & COVARIANCE and job.form == FULL))
+    at.J = take(&free, 2 * N * r * job.P, wanted & COVARIANCE and job.form == FULL)
+    at.lanes_J = take(&free, lanes_of_J(job) * job.P * B, (wanted & GGN) != 0)
     at.work_length = ((r + 4) * widest + 4) * B
     at.work = take(&free, threads * at.work_length, True)
     at.Jx = take(&free, r * net.n_0 * B, (wanted & INPUT_JACOBIAN) != 0)
@@ -206,10 +219,13 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
 
 
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
-    """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone."""
+    """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone.
+
+    B is 0, or given: of a job that reads or writes what lies in blocks.
+    """
     cdef Py_ssize_t lanes = 32 // itemsize, least = LEAST_VECTORS * lanes, sample, most, fitting, parts
     cdef bint sums = (job.wanted & (VJP | GGN_DIAGONAL | KFAC | GGN)) != 0
-    cdef bint below = job.lowest <= job.net.L
+    cdef bint below = job.lowest <= job.net.L, told = job.B > 0
     job.work = flops * (1.0 + (job.r if below else 0) + 2 * ((job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0))
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
@@ -217,13 +233,13 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     fitting = LANES_BYTES // max(1, job.length * itemsize)
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
-    if not job.wanted & LANES_KEPT:  # which is told its blocks
+    if not told:
         parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
         job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))
-    if job.shared and not job.wanted & LANES_KEPT:
+    if job.shared and not told:
         most = max(least, SHARED_BYTES // sample // lanes * lanes)
         job.B = odd_lines(min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
         job.blocks = (job.N + job.B - 1) // job.B
@@ -254,9 +270,11 @@ cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:
         numbers += 2 * widest
     if job.wanted & KFAC:
         numbers += job.r * widest
-    if job.wanted & (DENSE_ROWS | GGN):
+    if job.wanted & DENSE_ROWS:
         numbers += (1 + job.r) * layers
-    if job.wanted & GGN or (job.wanted & COVARIANCE and job.form == FULL):
+    if job.wanted & GGN:
+        numbers += lanes_of_J(job) * job.P
+    if job.wanted & COVARIANCE and job.form == FULL:
         numbers += 2 * job.r * job.P
     return numbers
 
@@ -272,3 +290,23 @@ cdef inline Py_ssize_t kept_before(const Net* net, Py_ssize_t k, Py_ssize_t r, P
     for below in range(1, k):
         total += (net.layer[below].n_in + r * net.layer[below].n_out) * B
     return total
+
+
+cdef inline Py_ssize_t activations_length(const Net* net, Py_ssize_t B) noexcept nogil:
+    """Numbers of a block among the activations: h^(1), ..., h^(L-1), and fprime of all layers."""
+    cdef Py_ssize_t k, total = 0
+    for k in range(1, net.L + 1):
+        total += (1 + (k < net.L)) * net.layer[k].n_out * B
+    return total
+
+
+cdef inline void point_activations(void** h, void** fprime, char* numbers, const Net* net, Py_ssize_t B,
+                                   Py_ssize_t itemsize) noexcept nogil:
+    """Where each of them is."""
+    cdef Py_ssize_t k
+    for k in range(1, net.L + 1):
+        fprime[k] = numbers
+        numbers += net.layer[k].n_out * B * itemsize
+        if k < net.L:
+            h[k] = numbers
+            numbers += net.layer[k].n_out * B * itemsize

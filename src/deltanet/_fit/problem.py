@@ -16,7 +16,9 @@ import numpy as np
 from scipy.linalg import blas
 
 from deltanet import _memory, _verbs
-from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients, dual_matrix
+from deltanet._core.cholesky import solve_damped
+from deltanet._core.engine import FIRST_HALF, SECOND_HALF, Activations
+from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_matrix
 
 INSTEAD = "use solver='cg', which makes no matrix"
 EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
@@ -45,33 +47,31 @@ class Problem:
     """
 
     iterations = 0  # of conjugate gradients, in the last step
+    activations = None  # what `loss` leaves to `linearise`
 
     def __init__(self, net, X, Y, weights, prior):
         self.net, self.X, self.Y, self.weights, self.prior = net, X, Y, weights, prior
         self.theta, self.run, self.N = net.params, net._engine.run, len(X)
         self.has_prior = bool(np.any(prior))
         self.rank = self.side = min(Y.size, net.num_params)
-        self.r, self.trial = np.empty_like(Y, order="C"), np.empty_like(Y, order="C")
-        self.g = np.empty(net.num_params)
+        self.r, self.g = np.empty(Y.shape), np.empty(net.num_params)
+        self.wanted = {"X": X, "Y": Y, "y": self.r}
         if weights is not None:
             self.column, self.weighted = weights[:, None], np.empty_like(self.r)
 
     def loss(self):
         """F at the net's parameters, and r of the next `linearise`."""
-        r = self.trial
-        self.run(self.N, X=self.X, y=r)
-        np.subtract(r, self.Y, out=r)
-        flat = other = r.reshape(-1)
+        self.run(self.N, half=FIRST_HALF, activations=self.activations, **self.wanted)
+        flat = other = self.r.reshape(-1)
         if self.weights is not None:
-            other = np.multiply(r, self.column, out=self.weighted).reshape(-1)
+            other = np.multiply(self.r, self.column, out=self.weighted).reshape(-1)
         twice = blas.ddot(flat, other)
         if self.has_prior:
             twice += blas.ddot(self.theta, self.prior * self.theta)
         return 0.5 * twice
 
     def begin(self):
-        """r is that of the last trial; g begins with Lambda theta."""
-        self.r, self.trial = self.trial, self.r
+        """g begins with Lambda theta."""
         if self.has_prior:
             np.multiply(self.prior, self.theta, out=self.g)
         else:
@@ -87,20 +87,23 @@ class Primal(Problem):
         _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
         self.A, self.factor = np.empty((P, P)), np.empty((P, P))
         self.at_once = net._engine.keeps_ggn()
+        if self.at_once:
+            self.wanted |= {"ggn": self.A, "u": self.r, "vjp": self.g, "H": weights}
+            self.activations = Activations()
         self.source = net._source(X, None)
-        self.diagonal, self.shifted = (a.reshape(-1)[:: P + 1] for a in (self.A, self.factor))
         self.flat, self.step = self.A.reshape(-1), P + 1
-        # The lower halves, in rows of blocks: the rest is neither cleared nor copied.
+        self.diagonal = self.flat[:: self.step]
+        # The lower half, in rows of blocks: the rest is not cleared.
         ends = [(i, min(P, i + BLOCK_ROWS)) for i in range(0, P, BLOCK_ROWS)]
-        self.halves = [(self.A[i:j, :j], self.factor[i:j, :j]) for i, j in ends]
+        self.halves = [self.A[i:j, :j] for i, j in ends]
 
     def linearise(self):
         """A and g at the net's parameters, in one pass."""
         self.begin()
-        for A, _ in self.halves:
+        for A in self.halves:
             A.fill(0)
         if self.at_once:
-            self.run(self.N, X=self.X, ggn=self.A, u=self.r, vjp=self.g, H=self.weights)
+            self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
         else:
             _verbs.add_ggn(self.source, self.A, self.weights, self.r, self.g)
         if self.has_prior:
@@ -110,10 +113,7 @@ class Primal(Problem):
 
     def solve(self, mu):
         """p, or None where the matrix is singular to rounding."""
-        for A, factor in self.halves:
-            np.copyto(factor, A)
-        self.shifted += mu
-        return cholesky(self.factor.T, self.g)
+        return solve_damped(self.A, self.g, mu, self.factor)
 
 
 class Dual(Problem):
@@ -128,12 +128,13 @@ class Dual(Problem):
         """J, g, and if D is a number the Gram matrix of J, at the net's parameters."""
         self.begin()
         self.J = J = self.net.jacobian(self.X)
+        self.at_r = self.r.copy()
         if self.root is not None:
-            self.r *= self.root
+            self.at_r *= self.root
             for delta in J.deltas:
                 delta *= self.root[..., None]
         self.at = self.theta.copy()
-        self.g += J.rmatvec(self.r)
+        self.g += J.rmatvec(self.at_r)
         self.K = None if np.ndim(self.prior) else dual_matrix(J, 1)
         self.trace = float(J.row_norms_squared().sum())
         self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
@@ -143,12 +144,11 @@ class Dual(Problem):
         D = self.prior + mu
         # J D^-1 J^T + 1    (N m, N m)
         K = dual_matrix(self.J, 1 / D) if self.K is None else self.K / D
-        K.reshape(-1)[:: len(K) + 1] += 1
         if not self.has_prior:
-            z = cholesky(K.T, self.r.reshape(-1))
+            z = solve_damped(K, self.at_r.reshape(-1), 1, K)
             return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D
         q = self.prior / D * self.at
-        z = cholesky(K.T, (self.r - self.J.matvec(q)).reshape(-1))
+        z = solve_damped(K, (self.at_r - self.J.matvec(q)).reshape(-1), 1, K)
         return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D + q
 
 
@@ -162,6 +162,7 @@ class MatrixFree(Problem):
     def __init__(self, net, X, Y, weights, prior):
         super().__init__(net, X, Y, weights, prior)
         self.side, self.diagonal = 0, np.empty_like(self.g)
+        self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": weights}
         self.tolerance = self.forced = self.norm = None
         product = PRODUCT * self.N * net.num_params
         self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
@@ -170,14 +171,7 @@ class MatrixFree(Problem):
         """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
         self.begin()
         self.diagonal.fill(0)
-        self.run(
-            self.N,
-            X=self.X,
-            u=self.r,
-            vjp=self.g,
-            diagonal=self.diagonal,
-            H=self.weights,
-        )
+        self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
         if self.has_prior:
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)

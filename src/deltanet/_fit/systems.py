@@ -13,13 +13,12 @@ import math
 from contextlib import nullcontext
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
 from deltanet import _memory, _parallel
 from deltanet._params import offsets
 
 SOLVERS = "auto", "direct", "cg"
-FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}
 PRODUCT = 3  # passes through the net that J^T (J v) takes from X on: h, J v, J^T u
 LARGE_SIDE = 750  # of a matrix whose factorisation is worth BLAS's own threads: 10 ms of one
 SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
@@ -65,19 +64,6 @@ def blas_for(side):
     take 200 ms.
     """
     return nullcontext() if side >= LARGE_SIDE else _parallel.held_blas()
-
-
-def cholesky(A, b):
-    """A^-1 b from the upper half of A, which is overwritten; None where A is not positive definite.
-
-    A (n, n) in Fortran order, b (n,).
-    """
-    # A = U^T U;  U^T z = b,  U x = z
-    factorise, substitute = FACTORISATIONS[A.dtype.char]
-    factor, failed = factorise(A, lower=False, clean=False, overwrite_a=True)
-    if failed or not math.isfinite(factor[-1, -1]):
-        return None
-    return substitute(factor, substitute(factor, b, trans=1), overwrite_x=True)
 
 
 def dual_matrix(J, inverse):
