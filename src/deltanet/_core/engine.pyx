@@ -22,6 +22,7 @@ from deltanet._core import buffers
 from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
 from deltanet._core.hold cimport limit_thread
+from deltanet._core.loops cimport combine
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES, GRAM_ROWS,
@@ -150,7 +151,8 @@ cdef class Engine:
     cdef Layer* layer
     cdef bint is_double
     cdef Py_ssize_t itemsize, flops
-    cdef object theta, affine
+    cdef object theta
+    cdef readonly object affine
     cdef readonly Columns everything
 
     def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything):
@@ -391,48 +393,60 @@ cdef class Engine:
             with _parallel.held_blas():
                 tiles.go(product_work)
 
+    def multiply_each(self, C, A, B, threads=None):
+        """C_s (M, N) = A_s (M, K) B_s (K, N) for each sample s, by plain loops: all are small."""
+        cdef Tiles tiles = Tiles(self, A.size * B.shape[2], threads)
+        tiles.C, tiles.HJ, tiles.J = data(C), data(A), data(B)
+        tiles.N, tiles.rows, tiles.K, tiles.P = A.shape[0], A.shape[1], A.shape[2], B.shape[2]
+        tiles.units = (tiles.N + SAMPLES - 1) // SAMPLES
+        tiles.go(each_work)
+
     def gram(self, K, left, right=None, int outputs=ALL_OUTPUTS, Columns columns=None, one=None, threads=None,
-             progress=None):
-        """K = J J'^T for all pairs of outputs (N, m, N', m), for each (m, N, N'), or their trace over m (N, N').
+             progress=None, Py_ssize_t r=0, Py_ssize_t r2=0):
+        """K = J J'^T for all pairs of rows (N, r, N', r2), for each (r, N, N'), or their trace over r (N, N').
 
         A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and K is made by half.
-        `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,).
+        `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,). `r` and `r2` are the
+        rows a sample of the two sides, m if they are 0.
         """
-        cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m = self.net.m, a, b, panel, B
+        cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), a, b, panel, B, m
         cdef Tiles tiles
         cdef Py_ssize_t lanes = 32 // self.itemsize
         if N == 0 or N2 == 0 or (columns is not None and columns.P == 0):
             return
         columns = columns or self.everything
+        r = r or self.net.m
+        r2 = r if right is None else r2 or self.net.m
+        m = max(r, r2)
         B = max(lanes, GRAM_ROWS // m // lanes * lanes)
         panel = max(1, _limits.FACTOR_BYTES // (kept_length(&self.net, m, B) * self.itemsize)) * B
-        kept, kept2 = self.panel(min(N, panel), B), None
+        kept, kept2 = self.panel(min(N, panel), B, r), None
         for a in range(0, N, panel):
-            self.fill(kept, left, a, min(panel, N - a), B, columns, threads)
+            self.fill(kept, left, a, min(panel, N - a), B, r, columns, threads)
             for b in range(a if right is None else 0, N2, panel):
                 if right is None and b == a:
                     other = kept
                 else:
-                    kept2 = self.panel(min(N2, panel), B) if kept2 is None else kept2
-                    self.fill(kept2, left if right is None else right, b, min(panel, N2 - b), B, columns, threads)
+                    kept2 = self.panel(min(N2, panel), B, r2) if kept2 is None else kept2
+                    self.fill(kept2, left if right is None else right, b, min(panel, N2 - b), B, r2, columns, threads)
                     other = kept2
                 tiles = Tiles(self, 0, threads)
                 tiles.gram(K, kept, other, outputs, columns, one, right is None, a, b, min(panel, N - a),
-                           min(panel, N2 - b), N, N2, B)
+                           min(panel, N2 - b), N, N2, B, r, r2)
             if progress is not None:
                 progress(min(N, a + panel))
 
-    def panel(self, Py_ssize_t N, Py_ssize_t B):
-        return buffers.lend(((N + B - 1) // B, kept_length(&self.net, self.net.m, B)), self.theta.dtype)
+    def panel(self, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r):
+        return buffers.lend(((N + B - 1) // B, kept_length(&self.net, r, B)), self.theta.dtype)
 
-    def fill(self, kept, side, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B, Columns columns, threads):
+    def fill(self, kept, side, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r, Columns columns, threads):
         """The factors of some samples, as they lie in blocks of B lanes."""
         stop = start + N
         if isinstance(side, np.ndarray):
             self.run(N, columns, X=side[start:stop], lanes_kept=kept, B=B, threads=threads)
         else:
             inputs, deltas = ([None if f is None else f[start:stop] for f in factors] for factors in side)
-            self.run(N, columns, inputs=inputs, deltas=deltas, lanes_kept=kept, B=B, threads=threads)
+            self.run(N, columns, inputs=inputs, deltas=deltas, r=r, lanes_kept=kept, B=B, threads=threads)
 
 
 cdef Py_ssize_t count(side):
@@ -444,6 +458,7 @@ cdef Py_ssize_t count(side):
 
 cdef enum:
     PRODUCT_COLUMNS = 512
+    SAMPLES = 16      # of small products, that a thread takes at once
     FINEST_TILES = 8  # that a Gram matrix is cut into, where it can be
 
 
@@ -466,7 +481,7 @@ cdef class Tiles:
     cdef char* kept2
     cdef const void** one
     cdef bint symmetric, same
-    cdef Py_ssize_t start, start2, N, N2, all_N, all_N2, B, pitch, chunk, chunks, blocks2
+    cdef Py_ssize_t start, start2, N, N2, all_N, all_N2, B, pitch, pitch2, chunk, chunks, chunks2, blocks2, r, r2
     cdef Workspace* workspaces
 
     def __cinit__(self, Engine engine, double work, threads):
@@ -487,28 +502,29 @@ cdef class Tiles:
 
     cdef int gram(self, K, kept, kept2, int outputs, Columns columns, one, bint symmetric, Py_ssize_t start,
                   Py_ssize_t start2, Py_ssize_t N, Py_ssize_t N2, Py_ssize_t all_N, Py_ssize_t all_N2,
-                  Py_ssize_t B) except -1:
+                  Py_ssize_t B, Py_ssize_t r, Py_ssize_t r2) except -1:
         """The tiles of one panel of samples against another."""
-        cdef Py_ssize_t k, m = self.engine.net.m, layers = 4 * (self.engine.net.L + 1), blocks = (N + B - 1) // B
+        cdef Py_ssize_t k, layers = 4 * (self.engine.net.L + 1), blocks = (N + B - 1) // B
         cdef Py_ssize_t itemsize = self.engine.itemsize, matrices
         cdef Arena arena
         self.C, self.kept, self.kept2 = data(K), <char*> data(kept), <char*> data(kept2)
         self.outputs, self.columns, self.symmetric, self.same = outputs, columns, symmetric, kept is kept2
         self.start, self.start2, self.N, self.N2, self.all_N, self.all_N2 = start, start2, N, N2, all_N, all_N2
-        self.B, self.pitch = B, kept.shape[1] * itemsize
-        self.chunk = m if outputs == TRACE else max(<Py_ssize_t> 1, GRAM_ROWS // B)
+        self.B, self.pitch, self.pitch2, self.r, self.r2 = B, kept.shape[1] * itemsize, kept2.shape[1] * itemsize, r, r2
+        self.chunk = r if outputs == TRACE else max(<Py_ssize_t> 1, GRAM_ROWS // B)
         self.blocks2 = (N2 + B - 1) // B
-        while outputs != TRACE and self.chunk > 1 and blocks * self.blocks2 * (m // self.chunk) ** 2 < FINEST_TILES:
+        while outputs != TRACE and self.chunk > 1 and blocks * self.blocks2 * (r // self.chunk) * (
+                r2 // self.chunk) < FINEST_TILES:
             self.chunk = (self.chunk + 1) // 2  # few samples of many outputs: threads share those
-        self.chunks = (m + self.chunk - 1) // self.chunk
-        self.units = blocks * self.blocks2 * self.chunks * (self.chunks if outputs == ALL_OUTPUTS else 1)
+        self.chunks, self.chunks2 = (r + self.chunk - 1) // self.chunk, (r2 + self.chunk - 1) // self.chunk
+        self.units = blocks * self.blocks2 * self.chunks * (self.chunks2 if outputs == ALL_OUTPUTS else 1)
         if one is not None:
             self.one = <const void**> calloc(self.engine.net.L + 1, sizeof(void*))
             if self.one == NULL:
                 raise MemoryError("no memory for the pointers to the layers")
             for k in range(1, self.engine.net.L + 1):
                 self.one[k] = data(one[k - 1]) if one[k - 1] is not None else NULL
-        self.work = <double> N * N2 * m * (m if outputs == ALL_OUTPUTS else 1) * kept_length(&self.engine.net, 1, 1)
+        self.work = <double> N * N2 * r * (r2 if outputs == ALL_OUTPUTS else 1) * kept_length(&self.engine.net, 1, 1)
         threads = thread_count(self.threads, self.work, self.units)
         matrices = self.chunk * self.chunk if outputs == ALL_OUTPUTS else self.chunk
         self.workspaces = <Workspace*> malloc(threads * sizeof(Workspace))
@@ -584,6 +600,25 @@ cdef void columns_of_product(Tiles at, Py_ssize_t j, floating zero) noexcept nog
          min(<Py_ssize_t> PRODUCT_COLUMNS, at.P - j), at.K)
 
 
+cdef void each_work(void* argument, int rank, int size) noexcept nogil:
+    cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
+    while unit >= 0:
+        if (<Tiles> argument).engine.is_double:
+            small_products(<Tiles> argument, unit * SAMPLES, <double> 0)
+        else:
+            small_products(<Tiles> argument, unit * SAMPLES, <float> 0)
+        unit = take_unit(<Tiles> argument, rank)
+
+
+cdef void small_products(Tiles at, Py_ssize_t first, floating zero) noexcept nogil:
+    cdef Py_ssize_t s
+    cdef floating* C = <floating*> at.C
+    cdef const floating* A = <const floating*> at.HJ
+    cdef const floating* B = <const floating*> at.J
+    for s in range(first, min(first + SAMPLES, at.N)):
+        combine(CONTEXT.simd, C + s * at.rows * at.P, A + s * at.rows * at.K, B + s * at.K * at.P, at.rows, at.P, at.K)
+
+
 cdef void gram_work(void* argument, int rank, int size) noexcept nogil:
     cdef Py_ssize_t unit = take_unit(<Tiles> argument, rank)
     while unit >= 0:
@@ -604,11 +639,11 @@ cdef void gram_unit(Tiles at, Py_ssize_t unit, int rank, floating zero) noexcept
     cdef floating* work
     corner.p = 0
     if at.outputs == ALL_OUTPUTS:
-        corner.p = unit % at.chunks * at.chunk
-        unit //= at.chunks
-    corner.p_stop = min(net.m, corner.p + at.chunk)
+        corner.p = unit % at.chunks2 * at.chunk
+        unit //= at.chunks2
+    corner.p_stop = min(at.r2, corner.p + at.chunk)
     corner.o = unit % at.chunks * at.chunk
-    corner.o_stop = min(net.m, corner.o + at.chunk)
+    corner.o_stop = min(at.r, corner.o + at.chunk)
     unit //= at.chunks
     b, a = unit % at.blocks2, unit // at.blocks2
     if at.same and (b < a or (b == a and corner.p < corner.o and at.outputs == ALL_OUTPUTS)):
@@ -616,8 +651,8 @@ cdef void gram_unit(Tiles at, Py_ssize_t unit, int rank, floating zero) noexcept
     corner.first, corner.N = at.start + a * at.B, min(at.B, at.N - a * at.B)
     corner.first2, corner.N2 = at.start2 + b * at.B, min(at.B, at.N2 - b * at.B)
     corner.B, corner.B2 = whole_vectors(corner.N, sizeof(floating)), whole_vectors(corner.N2, sizeof(floating))
-    point_kept(layers, layers + L1, at.kept + a * at.pitch, net, net.m, corner.B, sizeof(floating))
-    point_kept(layers + 2 * L1, layers + 3 * L1, at.kept2 + b * at.pitch, net, net.m, corner.B2, sizeof(floating))
+    point_kept(layers, layers + L1, at.kept + a * at.pitch, net, at.r, corner.B, sizeof(floating))
+    point_kept(layers + 2 * L1, layers + 3 * L1, at.kept2 + b * at.pitch2, net, at.r2, corner.B2, sizeof(floating))
     work = tile + planes(&corner, at.outputs) * corner.B * corner.B2
     memset(tile, 0, (work - tile) * sizeof(floating))
     for k in range(1, L1):
@@ -629,7 +664,7 @@ cdef void gram_unit(Tiles at, Py_ssize_t unit, int rank, floating zero) noexcept
                    else <const floating*> NULL,
                    at.columns.column[k] >= 0, at.columns.bias_column[k] >= 0, net.layer[k].n_in, net.layer[k].n_out,
                    &corner, work, &CONTEXT)
-    gram_write(<floating*> at.C, tile, at.outputs, net.m, at.all_N, at.all_N2,
+    gram_write(<floating*> at.C, tile, at.outputs, at.r, at.r2, at.all_N, at.all_N2,
                at.symmetric and (not at.same or a != b or corner.o != corner.p), &corner)
 
 
@@ -687,9 +722,9 @@ cdef class Call:
             job.at_A, job.at_B = self.at, self.at + L1
             job.kfac_length = 0
             for k in range(1, L1):
-                if job.column[k] < 0:
+                if job.column[k] < 0 and job.bias_column[k] < 0:
                     continue
-                pitch = job.net.layer[k].n_in + (job.bias_column[k] >= 0)
+                pitch = (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
                 self.at[k] = job.kfac_length
                 self.at[L1 + k] = job.kfac_length + pitch * pitch
                 job.kfac_length += pitch * pitch + job.net.layer[k].n_out * job.net.layer[k].n_out

@@ -58,11 +58,11 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
         plane += sets
 
 
-cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t rows,
-                            Py_ssize_t columns, bint mirrored, const Corner* at) noexcept nogil:
-    """The tile into K (rows, m, columns, m), (m, rows, columns) or (rows, columns)
+cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_ssize_t m, Py_ssize_t m2,
+                            Py_ssize_t rows, Py_ssize_t columns, bint mirrored, const Corner* at) noexcept nogil:
+    """The tile into K (rows, m, columns, m2), (m, rows, columns) or (rows, columns)
 
-    `mirrored` says that its transpose is written too.
+    `mirrored` says that its transpose is written too: m2 is m then.
     """
     cdef Py_ssize_t o, p, s, z, plane, B = at.B, B2 = at.B2, wide = at.p_stop - at.p
     cdef floating scale = <floating> 1 / m
@@ -70,11 +70,11 @@ cdef inline void gram_write(floating* K, const floating* tile, int outputs, Py_s
     if outputs == ALL_OUTPUTS:  # each row of K from its beginning to its end
         for s in range(at.N):
             for o in range(at.o, at.o_stop):
-                out = K + (((at.first + s) * m + o) * columns + at.first2) * m + at.p
+                out = K + (((at.first + s) * m + o) * columns + at.first2) * m2 + at.p
                 plane = (o - at.o) * wide
                 for z in range(at.N2):
                     for p in range(wide):
-                        out[z * m + p] = tile[((plane + p) * B + s) * B2 + z]
+                        out[z * m2 + p] = tile[((plane + p) * B + s) * B2 + z]
         if mirrored:
             for z in range(at.N2):
                 for p in range(at.p, at.p_stop):
