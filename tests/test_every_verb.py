@@ -314,10 +314,7 @@ class Check:
             lambda: self.made.kfac(H),
         )
         kept = d.plain.whole_layers(self.wrt)
-        if kept is None:
-            for call in calls:
-                with pytest.raises(ValueError):
-                    call()
+        if kept is None:  # parts of layers: test_kfac.py
             return
         ways = [list(call()) for call in calls]
         for pairs in ways:

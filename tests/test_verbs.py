@@ -194,12 +194,22 @@ def test_messages_of_wrt(wrt, error, message):
             call(wrt)
 
 
-@pytest.mark.parametrize("wrt", ["weights", "biases", [1, ("weights", 0)], [("biases", -1)]])
-def test_kronecker_factors_need_whole_layers(wrt):
-    net = dn.MLP(SIZES, seed=0)
-    for call in (lambda: net.kfac(np.ones((2, 3)), wrt=wrt), jacobian().restrict(wrt).kfac):
-        with pytest.raises(ValueError, match=r"kfac .*weights and biases"):
-            call()
+def test_weights_and_biases_of_a_restriction():
+    """By name they are those that it has kept; by number, what it has not kept is an error."""
+    J = jacobian()
+    last = J.restrict("last")
+    np.testing.assert_array_equal(
+        last.restrict("weights").to_dense(), J.restrict([("weights", 1)]).to_dense()
+    )
+    assert last.restrict("biases").restrict("weights").shape == (7, 4, 0)
+    for one, wrt in (
+        (last, [0]),
+        (last, [0, 1]),
+        (J.restrict("biases"), "last"),
+        (last, np.ones(44, bool)),
+    ):
+        with pytest.raises(ValueError, match="wrt must name what this Jacobian has kept"):
+            one.restrict(wrt)
 
 
 def test_a_gram_of_two_restrictions_needs_the_same_parameters():

@@ -749,7 +749,7 @@ class MLP:
 
         Returns
         -------
-        list of ((n_k + 1, n_k + 1) ndarray, (n_{k+1}, n_{k+1}) ndarray)
+        KFAC
 
         Raises
         ------
@@ -861,7 +861,7 @@ class MLP:
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
-        Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
+        Sigma : float, (P,), (P, r) or (P, P) array_like, KFAC or list of pairs
             See `Jacobian.covariance`.
         wrt : optional
             The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.

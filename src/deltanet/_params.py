@@ -5,11 +5,13 @@ theta holds W^(1) row-major, b^(1), ..., W^(L), b^(L): the order of
 """
 
 import math
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 
-def offsets(sizes):
+def offsets(sizes, biases=None):
     """Where each W^(k) begins in theta, then P: the count of all parameters.
+
+    `biases` says of each layer whether it has one; all by default.
 
     Examples
     --------
@@ -17,13 +19,13 @@ def offsets(sizes):
     [0, 15, 23]
     """
     ends = [0]
-    for n_in, n_out in pairwise(sizes):
-        ends.append(ends[-1] + n_out * (n_in + 1))
+    for (n_in, n_out), bias in zip(pairwise(sizes), biases or repeat(True), strict=False):
+        ends.append(ends[-1] + n_out * (n_in + bias))
     return ends
 
 
-def views(theta, sizes):
-    """[(W, b), ...]: views of the last axis of `theta`, W of shape (..., n_out, n_in).
+def views(theta, sizes, biases=None):
+    """[(W, b), ...]: views of the last axis of `theta`, W (..., n_out, n_in), b (..., n_out) or None.
 
     Examples
     --------
@@ -34,10 +36,13 @@ def views(theta, sizes):
            [2., 3.]]), array([4., 5.]))
     """
     blocks = []
-    for start, n_in, n_out in zip(offsets(sizes), sizes, sizes[1:], strict=False):
-        bias = start + n_out * n_in
-        W = theta[..., start:bias].reshape(*theta.shape[:-1], n_out, n_in)
-        blocks.append((W, theta[..., bias : bias + n_out]))
+    ends, biases = offsets(sizes, biases), biases or repeat(True)
+    for (start, stop), (n_in, n_out), bias in zip(
+        pairwise(ends), pairwise(sizes), biases, strict=False
+    ):
+        split = start + n_out * n_in
+        W = theta[..., start:split].reshape(*theta.shape[:-1], n_out, n_in)
+        blocks.append((W, theta[..., split:stop] if bias else None))
     return blocks
 
 

@@ -82,7 +82,7 @@ def cholesky(A, b):
 
 def dual_matrix(J, inverse):
     """J D^-1 J^T (N m, N m), where D^-1 is a number or (P,)."""
-    n = J.outputs.size
+    n = math.prod(J.shape[:-1])
     if np.ndim(inverse):
         return J.covariance(inverse, full=True).reshape(n, n)
     K = J.gram().reshape(n, n)

@@ -79,6 +79,8 @@ def finite(array, name):
 
 def own(header, arrays):
     """Of a file that `save` wrote."""
+    if isinstance(header, dict) and header.get("holds") == "Jacobian":
+        raise ValueError("it holds a Jacobian: use dn.Jacobian.load")
     version = header.get("format_version") if isinstance(header, dict) else None
     if version != VERSION:
         raise ValueError(f"format_version must be {VERSION}; got {version!r}")
