@@ -1,4 +1,4 @@
-"""Factors without a net: what a Jacobian is made of, checked, and an engine that computes with them."""
+"""What a Jacobian is made of: where its factors lie, what is given for them, an engine without a net."""
 
 import math
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deltanet import _limits, _memory, _validate
+from deltanet._columns import Kept
 from deltanet._core.engine import Engine
 from deltanet._params import offsets, split
 
@@ -37,22 +38,55 @@ class Parts:
     dtype: np.dtype[Any]
 
 
+class Factors:
+    """The places of the factors of some samples in one buffer: y, then h, delta and W^(1) of what is kept.
+
+    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is
+    there for dy/dx, so that later changes of the parameters do not change it.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], lead: tuple[int, ...], kept: Kept) -> None:
+        m, self.L = sizes[-1], len(sizes) - 1
+        self.layers = [k for k, *_ in kept.layers]
+        self.shapes = [(*lead, m)]
+        self.shapes += [(*lead, sizes[k]) for k in self.layers]
+        self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
+        self.shapes += [(sizes[1], sizes[0])] if kept.holds(0) else []
+        self.size = sum(math.prod(shape) for shape in self.shapes)
+
+    def split(self, buffer: Array) -> tuple[Array, Layers, Layers, Array | None]:
+        """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
+        outputs, *rest = split(buffer, self.shapes)
+        inputs, deltas, count = [None] * self.L, [None] * self.L, len(self.layers)
+        for k, h, delta in zip(self.layers, rest, rest[count:], strict=False):
+            inputs[k], deltas[k] = h, delta
+        weight = rest[-1] if len(rest) > 2 * count else None
+        return outputs, tuple(inputs), tuple(deltas), weight
+
+
 def engine(
-    sizes: Sequence[int], kept: Any, dtype: np.dtype[Any], input_scale: Array | None = None
+    sizes: Sequence[int], kept: Kept, dtype: np.dtype[Any], input_scale: Array | None = None
 ) -> Engine:
     """An engine for factors of layers of these sizes. It has no parameters and no activations."""
     ends = offsets(sizes, kept.biases)
-    if ends[-1] > MOST_PARAMETERS:
-        raise ValueError(f"there must be at most {MOST_PARAMETERS} parameters; got {ends[-1]}")
+    # no workspace for widths that only layers without a column have
+    used = [n if kept.holds(k) or kept.holds(k - 1) else 1 for k, n in enumerate(sizes)]
     layers = [  # the activation, number 0, is not read
-        (False, 0, 0, 0, n_in, n_out, at, at + n_in * n_out if bias else -1)
-        for n_in, n_out, at, bias in zip(sizes, sizes[1:], ends, kept.biases, strict=False)
+        (False, 0, 0, 0, *used[k : k + 2], ends[k], ends[k + 1] - sizes[k + 1] if bias else -1)
+        for k, bias in enumerate(kept.biases)
     ]
     # Of theta the core takes the length; of the scalings, that of the input.
     theta = np.broadcast_to(np.zeros(1, dtype), (ends[-1],))
     scale = np.ones(0) if input_scale is None else input_scale
     affine = np.concatenate([np.zeros(len(scale)), scale]).astype(dtype)
     return Engine(theta, affine, layers, input_scale is not None, False, kept.columns)
+
+
+def countable(sizes: Sequence[int], biases: Sequence[bool]) -> None:
+    """Refuse widths, which arrays without a sample may claim, whose parameters the core could not count."""
+    P = offsets(sizes, biases)[-1]
+    if P > MOST_PARAMETERS:
+        raise ValueError(f"there must be at most {MOST_PARAMETERS} parameters; got {P}")
 
 
 def given(
@@ -68,6 +102,7 @@ def given(
     biases = _validate.flags(bias, len(pairs), "bias")
     kind = _validate.common_dtype([array for pair in pairs if pair for array in pair])
     rows, sizes = _shapes(pairs)
+    countable(sizes, biases)
     layers = [(k, True, biases[k]) for k, pair in enumerate(pairs) if pair]
     if pairs[0] is None and not (first_weight is None and input_scale is None):
         raise ValueError("first_weight and input_scale need the delta of layer 0; it is None")

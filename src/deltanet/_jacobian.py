@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from deltanet import _columns, _factors, _memory, _validate, _verbs
 from deltanet._columns import Kept
 from deltanet._core import engine as core
-from deltanet._factors import Layers, Parts
+from deltanet._factors import Factors, Layers, Parts
 from deltanet._kfac import KFAC
-from deltanet._params import split
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -75,7 +74,7 @@ class Jacobian:
         engine: core.Engine,
         sizes: tuple[int, ...],
         kept: Kept,
-        factors: "Factors",
+        factors: Factors,
         buffer: Array,
     ) -> None:
         own = self.__dict__
@@ -1009,32 +1008,6 @@ class Jacobian:
 def _restored(parts: Parts) -> Jacobian:
     """A Jacobian from a pickle."""
     return Jacobian._of(parts)
-
-
-class Factors:
-    """The places of the factors of some samples in one buffer: y, then h, delta and W^(1) of what is kept.
-
-    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is
-    there for dy/dx, so that later changes of the parameters do not change it.
-    """
-
-    def __init__(self, sizes: tuple[int, ...], lead: tuple[int, ...], kept: Kept) -> None:
-        m, self.L = sizes[-1], len(sizes) - 1
-        self.layers = [k for k, *_ in kept.layers]
-        self.shapes = [(*lead, m)]
-        self.shapes += [(*lead, sizes[k]) for k in self.layers]
-        self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
-        self.shapes += [(sizes[1], sizes[0])] if kept.holds(0) else []
-        self.size = sum(math.prod(shape) for shape in self.shapes)
-
-    def split(self, buffer: Array) -> tuple[Array, Layers, Layers, Array | None]:
-        """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
-        outputs, *rest = split(buffer, self.shapes)
-        inputs, deltas, count = [None] * self.L, [None] * self.L, len(self.layers)
-        for k, h, delta in zip(self.layers, rest, rest[count:], strict=False):
-            inputs[k], deltas[k] = h, delta
-        weight = rest[-1] if len(rest) > 2 * count else None
-        return outputs, tuple(inputs), tuple(deltas), weight
 
 
 class Transposed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deltanet import _limits, _validate
+from deltanet import _factors, _limits, _validate
 from deltanet._factors import Parts
 from deltanet._io import npz
 from deltanet._io._files import reading
@@ -62,6 +62,7 @@ def unpack(header: Any, arrays: dict[str, Any]) -> Parts:
     if len(rows) > 2 or not m:
         raise ValueError(f"'rows' must be [N, m] or [m], m > 0; got {list(rows)}")
     biases = _validate.flags(header.get("biases"), L, "'biases'")
+    _factors.countable(sizes, biases)
     layers = kept_layers(header.get("layers"), biases)
     shapes: dict[str, tuple[int, ...]] = {"outputs": rows}
     for k, *_ in layers:
