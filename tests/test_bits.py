@@ -36,8 +36,6 @@ def build(name, N):
         left_out |= set(EVERY_TWO_SAMPLES)
     if N * sizes[-1] * a.P > 10 * NUMBERS:
         left_out |= {"jacobian_dense", "to_dense"}
-    if a.pairs is None:
-        left_out |= {verb for verb in FUSED | KEPT if "kfac" in verb or "pairs" in verb}
     return net, a, left_out
 
 

@@ -133,10 +133,12 @@ ROWS_OF_FACTORS = {
     "covariance, diagonal": [0],
     "covariance, low rank": [0],
     "covariance, pairs": [0],
+    "covariance, damped": [0],
     "covariance, dense": [0],
     "full covariance, diagonal": [0, 2],
     "full covariance, low rank": [0, 2],
     "full covariance, pairs": [0, 2],
+    "full covariance, damped": [0, 2],
 }
 
 

@@ -57,7 +57,8 @@ class Factors:
     def split(self, buffer: Array) -> tuple[Array, Layers, Layers, Array | None]:
         """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
         outputs, *rest = split(buffer, self.shapes)
-        inputs, deltas, count = [None] * self.L, [None] * self.L, len(self.layers)
+        inputs: list[Array | None] = [None] * self.L
+        deltas, count = inputs.copy(), len(self.layers)
         for k, h, delta in zip(self.layers, rest, rest[count:], strict=False):
             inputs[k], deltas[k] = h, delta
         weight = rest[-1] if len(rest) > 2 * count else None
@@ -106,17 +107,32 @@ def given(
     layers = [(k, True, biases[k]) for k, pair in enumerate(pairs) if pair]
     if pairs[0] is None and not (first_weight is None and input_scale is None):
         raise ValueError("first_weight and input_scale need the delta of layer 0; it is None")
-    if first_weight is not None:
-        first_weight = _validate.like(first_weight, sizes[1::-1], "first_weight", kind)
+    scale = None
     if input_scale is not None:
-        _, input_scale = _validate.scaling(None, input_scale, sizes[0], kind, "input")
-    if outputs is not None:
-        outputs = _validate.like(outputs, rows, "outputs", kind)
-    ready = [pair and [np.require(array, kind, ["C", "A"]) for array in pair] for pair in pairs]
-    deltas, inputs = (tuple(pair and pair[side] for pair in ready) for side in (0, 1))
+        _, scale = _validate.scaling(None, input_scale, sizes[0], kind, "input")
+
+    def side(i: int) -> Layers:
+        return tuple(None if pair is None else _validate.ready(pair[i], kind) for pair in pairs)
+
     return Parts(
-        sizes, biases, layers, rows, outputs, inputs, deltas, first_weight, input_scale, kind
+        sizes=sizes,
+        biases=biases,
+        layers=layers,
+        rows=rows,
+        outputs=_optional(outputs, rows, "outputs", kind),
+        inputs=side(1),
+        deltas=side(0),
+        first_weight=_optional(first_weight, sizes[1::-1], "first_weight", kind),
+        input_scale=scale,
+        dtype=kind,
     )
+
+
+def _optional(
+    value: ArrayLike | None, shape: tuple[int, ...], name: str, kind: np.dtype[Any]
+) -> Array | None:
+    """An array of this shape, or None."""
+    return None if value is None else _validate.like(value, shape, name, kind)
 
 
 def _pairs(

@@ -69,6 +69,11 @@ class Jacobian:
 
     __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
 
+    _engine: core.Engine
+    _sizes: tuple[int, ...]
+    _kept: Kept
+    _rows: tuple[int, ...]  # (N, m), or (m,) of a single sample
+
     def __init__(
         self,
         engine: core.Engine,
@@ -288,7 +293,7 @@ class Jacobian:
         >>> import deltanet as dn, numpy as np
         >>> J, R = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4))), np.ones((3, 1, 2))
         >>> J.weighted(R)
-        Jacobian(shape=(3, 1, 58), dtype='float64', 456 bytes in factors, 1.4 kB dense)
+        Jacobian(shape=(3, 1, 58), dtype='float64', 552 bytes in factors, 1.4 kB dense)
         >>> bool(np.allclose(J.weighted(R).to_dense(), J.to_dense().sum(axis=1, keepdims=True)))
         True
         """

@@ -250,7 +250,7 @@ class KFAC:
         """The product with v, (P,) or (P, r)."""
         columns = _validate.columns(v, (self._size,), "v", self._dtype)
         rows = columns if columns.ndim == 2 else columns[None]
-        out = _memory.empty(rows.shape, self._dtype, "K v", "pass fewer columns at a time")
+        out: Array = _memory.empty(rows.shape, self._dtype, "K v", "pass fewer columns at a time")
         at = 0
         with _parallel.held_blas():
             for k, (n_a, n_b) in enumerate(self._shapes):
@@ -267,14 +267,17 @@ class KFAC:
             return product(B, V, A)
         Q_A, Q_B, _, _, values = self._spectra[k]
         inner = product(Q_B.T, V.astype(np.float64, copy=False), Q_A)
-        return product(Q_B, inner * values, Q_A.T)
+        with np.errstate(under="ignore"):
+            inner = inner * values
+        return product(Q_B, inner, Q_A.T)
 
 
 def spectrum(A: Array, B: Array, k: int) -> Spectrum:
     """The eigenvalues and eigenvectors of the factors of layer k."""
     a, Q_A = eigen(A, f"A of layer {k}")
     b, Q_B = eigen(B, f"B of layer {k}")
-    return Spectrum(Q_A, Q_B, a, b, np.multiply.outer(b, a))
+    with np.errstate(under="ignore"):
+        return Spectrum(Q_A, Q_B, a, b, np.multiply.outer(b, a))
 
 
 def eigen(C: Array, name: str) -> tuple[Array, Array]:
@@ -291,9 +294,9 @@ def eigen(C: Array, name: str) -> tuple[Array, Array]:
 
 def composed(Q: Array, values: Array, dtype: np.dtype[Any]) -> Array:
     """Q diag(values) Q^T"""
-    with _parallel.held_blas():
+    with _parallel.held_blas(), np.errstate(under="ignore"):
         C: Array = blas.dgemm(1.0, Q * values, Q, trans_b=True)
-    return np.ascontiguousarray((C + C.T) / 2, dtype)
+        return np.ascontiguousarray((C + C.T) / 2, dtype)
 
 
 def joined(rows: Array, n_a: int, n_b: int, bias: bool) -> Array:
@@ -321,4 +324,5 @@ def product(left: Array, V: Array, right: Array) -> Array:
     # BLAS reads rows as columns: (V right)^T = right^T V^T, and the same of left
     V = gemm(1.0, right.T, V.reshape(r * n_b, n_a).T).T.reshape(r, n_b, n_a)
     V = V.transpose(1, 0, 2).reshape(n_b, r * n_a)
-    return gemm(1.0, V.T, left.T).T.reshape(n_b, r, n_a).transpose(1, 0, 2)
+    V = gemm(1.0, V.T, left.T).T.reshape(n_b, r, n_a)
+    return V.transpose(1, 0, 2)

@@ -42,7 +42,8 @@ def full_covariance(source: Any, Sigma: KFAC, threads: int | None) -> Array:
     shape = (*source.lead, source.m, *source.lead, source.m)
     K = _memory.zeros(shape, source.dtype, "the full covariance", "use full=False")
     flat = K.reshape((source.N, source.m) * 2)
-    for layer, values in layers(source, *source.factors, checked(source, Sigma), threads):
+    inputs, deltas = source.factors
+    for layer, values in layers(source, inputs, deltas, checked(source, Sigma), threads):
         flat += _verbs.full_covariance(layer, values, threads)
     return K
 

@@ -86,8 +86,11 @@ def unpack(header: Any, arrays: dict[str, Any]) -> Parts:
 def counts(header: dict[str, Any], name: str, least: int) -> tuple[int, ...]:
     """A list of integers of the header."""
     value = header.get(name)
-    right = isinstance(value, list) and len(value) >= least
-    if not right or not all(type(n) is int and 0 <= n <= _limits.WIDEST_LAYER for n in value):
+    if (
+        not isinstance(value, list)
+        or len(value) < least
+        or not all(type(n) is int and 0 <= n <= _limits.WIDEST_LAYER for n in value)
+    ):
         raise ValueError(f"{name!r} must be a list of counts, at least {least}; got {value!r:.60}")
     return tuple(value)
 
