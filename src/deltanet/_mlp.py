@@ -1,7 +1,7 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -164,6 +164,8 @@ class MLP:
         >>> net = dn.MLP.from_layers([[[1.0, 2.0]]], [[0.5]], ["identity"], input_scale=[1.0, 2.0])
         >>> net([1.0, 1.0]), net.input_jacobian([1.0, 1.0])
         (array([2.5]), array([[1., 1.]]))
+        >>> dn.MLP.from_layers([[[1.0, 2.0]]], [None], ["identity"]).params  # no entry for a bias
+        array([1., 2.])
         """
         weights, biases, sizes, dtype = _validate.layers(weights, biases, dtype)
         pairs = _validate.activations(activations, len(weights))
@@ -967,7 +969,7 @@ class MLP:
         """
         return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
 
-    def _keep(self, wrt):
+    def _keep(self, wrt: Any) -> _columns.Kept:
         """The columns that `wrt` keeps."""
         return self._kept if wrt is None else _columns.kept(wrt, self._sizes, self._kept.biases)
 
