@@ -25,7 +25,9 @@ class Given:
     def __init__(self, dtype="float64", sizes=SIZES, N=N, output="identity", scaled=True, seed=0):
         self.random = np.random.default_rng(seed)
         activations = [*["tanh"] * (len(sizes) - 2), output]
-        self.plain = PlainNet.random(self.random, sizes, activations, scaled, dtype)
+        self.plain = PlainNet.random(
+            self.random, sizes, activations, [True] * len(activations), scaled, dtype
+        )
         self.net = dn.MLP.from_layers(
             self.plain.weights, self.plain.biases, activations, *self.plain.scalings, dtype=dtype
         )
@@ -149,7 +151,7 @@ def test_every_verb_of_weighted_rows(rows, dtype):
     assert J.inputs[1] is given.J.inputs[1]
     for k, (A, B) in enumerate(J.kfac()):
         d = rows_of(R, given.deltas[k])
-        assert_close(A, plain.input_factor(given.inputs[k]), TOLERANCE[dtype])
+        assert_close(A, plain.input_factor(given.inputs[k], True), TOLERANCE[dtype])
         assert_close(B, plain.flat(d).T @ plain.flat(d), TOLERANCE[dtype])
         _, B = J.kfac(symmetric(D))[k]
         assert_close(B, plain.ggn(d, symmetric(D)), TOLERANCE[dtype], abs(B).max())
@@ -386,7 +388,7 @@ def test_from_factors(bias, dtype):
             with pytest.raises(ValueError, match="it has none"):
                 J.bias(k)
     for (A, _), h, one in zip(J.kfac(), given.inputs, biases, strict=True):
-        A0 = plain.input_factor(h)
+        A0 = plain.input_factor(h, True)
         assert_close(A, A0 if one else A0[:-1, :-1], TOLERANCE[dtype])
 
 

@@ -26,7 +26,9 @@ class Given:
 
     def __init__(self, wrt=None, dtype="float64", N=9, output="softmax", H=None):
         random = np.random.default_rng(0)
-        self.plain = PlainNet.random(random, SIZES, ["tanh", "tanh", output], True, dtype)
+        self.plain = PlainNet.random(
+            random, SIZES, ["tanh", "tanh", output], [True] * 3, True, dtype
+        )
         self.net = dn.MLP.from_layers(
             self.plain.weights,
             self.plain.biases,

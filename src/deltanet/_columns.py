@@ -1,5 +1,7 @@
 """The parameters that `wrt` keeps, as columns of J."""
 
+from typing import Any
+
 import numpy as np
 
 from deltanet import _validate
@@ -22,11 +24,11 @@ class Kept:
         How many.
     """
 
-    def __init__(self, layers, sizes, biases=None):
+    def __init__(self, layers, sizes, biases):
+        self.layers, self.biases = layers, biases
         L = len(sizes) - 1
-        self.layers, self.biases = layers, biases or (True,) * L
         places, bias_places, self.slices, at = [-1] * L, [-1] * L, [], 0
-        ends = offsets(sizes, self.biases)
+        ends = offsets(sizes, biases)
         for k, weights, bias in layers:
             split = ends[k] + sizes[k] * sizes[k + 1]
             for wanted, table, start, stop in (
@@ -59,12 +61,11 @@ class Kept:
         return result
 
 
-def everything(sizes):
+def everything(sizes: tuple[int, ...], biases: tuple[bool, ...]) -> Kept:
     """All columns."""
-    return Kept([(k, True, True) for k in range(len(sizes) - 1)], sizes)
+    return kept(None, sizes, biases)
 
 
-def kept(wrt, sizes, biases=None):
-    """What `wrt` keeps of a net whose layers have these biases; all by default."""
-    biases = biases or (True,) * (len(sizes) - 1)
+def kept(wrt: Any, sizes: tuple[int, ...], biases: tuple[bool, ...]) -> Kept:
+    """What `wrt` keeps of a net whose layers have these biases."""
     return Kept(_validate.wrt(wrt, sizes, biases), sizes, biases)

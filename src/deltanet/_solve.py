@@ -27,7 +27,8 @@ def solve(J, r, damping, damping_matrix, solver="auto"):
     M = metric(J, damping_matrix)
     (*_, m, P), (*widths, _) = J.shape, J._sizes
     sizes, N = (*widths, m), r.size // m
-    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, J.dtype.itemsize, M is not None, P)
+    itemsize, dense = J.dtype.itemsize, M is not None
+    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, itemsize, dense, P=P)
     p = np.zeros((len(lambdas), P), J.dtype)
     zero = [i for i, each in enumerate(lambdas) if each == 0]
     rest = [i for i, each in enumerate(lambdas) if each > 0]

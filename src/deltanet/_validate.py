@@ -8,10 +8,10 @@ import math
 import operator
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
@@ -99,8 +99,16 @@ def hidden(spec, layers):
     return specs
 
 
+def hidden_sizes(value: Iterable[SupportsIndex]) -> list[int]:
+    """Widths of the hidden layers as a list of ints; `sizes` checks their range."""
+    try:
+        return [operator.index(n) for n in value]
+    except TypeError:
+        raise TypeError(f"hidden must be a sequence of integers; got {value!r}") from None
+
+
 def layers(weights, biases, kind):
-    """([W], [b], sizes, dtype) from arrays whose shapes agree; a bias of None is zero."""
+    """([W], [b or None], sizes, dtype) from arrays whose shapes agree."""
     weights = [numbers(W, f"weights[{k}]") for k, W in enumerate(weights)]
     biases = list(biases)
     if not weights or len(weights) != len(biases):
@@ -118,12 +126,13 @@ def layers(weights, biases, kind):
                 f"shape {weights[k - 1].shape}; got {W.shape}"
             )
         widths += [W.shape[0]] if k else [W.shape[1], W.shape[0]]
-        b = np.zeros(W.shape[0], W.dtype) if biases[k] is None else biases[k]
-        biases[k] = numbers(b, f"biases[{k}]")
+        if biases[k] is None:
+            continue
+        biases[k] = numbers(biases[k], f"biases[{k}]")
         if biases[k].shape != W.shape[:1]:
             raise ValueError(f"biases[{k}] must have shape {W.shape[:1]}; got {biases[k].shape}")
     if kind is None:
-        common = np.result_type(*weights, *biases)
+        common = np.result_type(*weights, *(b for b in biases if b is not None))
         kind = np.float32 if common in (np.float32, np.float16) else np.float64
     return weights, biases, sizes(widths), dtype(kind)
 
@@ -200,6 +209,33 @@ def out(array, shape, kind, *inputs):
     return array
 
 
+def labels(value: Iterable[str] | None, count: int, name: str) -> tuple[str, ...] | None:
+    """A tuple of `count` str, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be None or a list of str; got {value!r}")
+    texts = list(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be None or a list of str; got {text!r} in it")
+        if "\n" in text:
+            raise ValueError(f"{name} must be single lines; got {text!r}")
+    if len(texts) != count:
+        side = name.partition("_")[0]
+        raise ValueError(
+            f"{name} must have one entry for each of {count} {side}s; got {len(texts)}"
+        )
+    return tuple(str(text) for text in texts)
+
+
+def flag(value: object, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def threads(value, name="threads"):
     """A count of threads, at least 1."""
     try:
@@ -222,6 +258,15 @@ def like(value, shape, name, kind):
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
     return np.require(array, kind, ["C", "A"])
+
+
+def block(value: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Numbers of this shape, for a W or a b that a layer has."""
+    array = None if value is None else numbers(value, name)
+    if array is None or array.shape != shape:
+        got = None if array is None else array.shape
+        raise ValueError(f"{name} must have shape {shape}; got {got}")
+    return array
 
 
 def columns(value, shape, name, kind):
@@ -284,7 +329,7 @@ def wrt(value, sizes, biases):
         if not -layers <= k < layers:
             raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
         if kind == "biases" and not biases[k]:
-            raise ValueError(f"wrt must name biases that there are; layer {k % layers} has none")
+            raise ValueError(f"wrt must name biases that exist; layer {k % layers} has none")
         W, b = found.get(k % layers, (False, False))
         found[k % layers] = (W or kind != "biases", b or (kind != "weights" and biases[k]))
     return [(k, *found[k]) for k in sorted(found)]
@@ -469,6 +514,26 @@ def at_least_zero(value, shape, name):
     if (array < 0).any():
         raise ValueError(f"{name} must be at least 0; got {array.min()}")
     return array
+
+
+def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArray[Any]]:
+    """(X, Y) as finite tables (N, n_0) and (N, m) of N >= 2 rows, in the dtype of the net they are for."""
+    tables = []
+    for value, name in ((X, "X"), (Y, "Y")):
+        array = numbers(value, name)
+        if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+            raise ValueError(f"{name} must have shape (N, features) or (N,); got {array.shape}")
+        array = finite(array if array.ndim == 2 else array[:, None], name)
+        with np.errstate(over="ignore", under="ignore"):
+            array = array.astype(kind)
+        tables.append(finite(array, f"{name} as {kind}"))
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(
+            f"X and Y must hold as many samples; got {len(tables[0])} and {len(tables[1])}"
+        )
+    if len(tables[0]) < 2:
+        raise ValueError(f"X must hold two samples at least; got {len(tables[0])}")
+    return tables
 
 
 def sample_weights(value, N):
