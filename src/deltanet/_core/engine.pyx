@@ -511,10 +511,10 @@ cdef class Tiles:
         self.outputs, self.columns, self.symmetric, self.same = outputs, columns, symmetric, kept is kept2
         self.start, self.start2, self.N, self.N2, self.all_N, self.all_N2 = start, start2, N, N2, all_N, all_N2
         self.B, self.pitch, self.pitch2, self.r, self.r2 = B, kept.shape[1] * itemsize, kept2.shape[1] * itemsize, r, r2
-        self.chunk = r if outputs == TRACE else max(<Py_ssize_t> 1, GRAM_ROWS // B)
+        self.chunk = r if outputs == TRACE else min(max(r, r2), max(<Py_ssize_t> 1, GRAM_ROWS // B))
         self.blocks2 = (N2 + B - 1) // B
-        while outputs != TRACE and self.chunk > 1 and blocks * self.blocks2 * (r // self.chunk) * (
-                r2 // self.chunk) < FINEST_TILES:
+        while outputs != TRACE and self.chunk > 1 and blocks * self.blocks2 * max(<Py_ssize_t> 1, r // self.chunk) * (
+                max(<Py_ssize_t> 1, r2 // self.chunk)) < FINEST_TILES:
             self.chunk = (self.chunk + 1) // 2  # few samples of many outputs: threads share those
         self.chunks, self.chunks2 = (r + self.chunk - 1) // self.chunk, (r2 + self.chunk - 1) // self.chunk
         self.units = blocks * self.blocks2 * self.chunks * (self.chunks2 if outputs == ALL_OUTPUTS else 1)
