@@ -2,6 +2,15 @@
 
 import numpy as np
 
+import deltanet as dn
+
+
+def without(net, layers):
+    """The same net, of which these layers have no bias."""
+    biases = [None if k in layers else b for k, b in enumerate(net.biases)]
+    scalings = net.input_shift, net.input_scale, net.output_shift, net.output_scale
+    return dn.MLP.from_layers(net.weights, biases, net.activations, *scalings, dtype=net.dtype)
+
 
 class Arguments:
     """What the verbs of a net are given at some samples. An array of the net's dtype each, C-contiguous."""
@@ -23,10 +32,10 @@ class Arguments:
         self.H = H + H.swapaxes(-1, -2)
         self.sigma, self.factor = draw(P), draw(P, 7)
         self.P, self.draw = P, draw
-        try:
-            self.pairs = parts.kfac()
-        except ValueError:  # wrt keeps a part of a layer
-            self.pairs = None
+        self.pairs = parts.kfac()
+        halves = [[draw(len(C), len(C)) for C in pair] for pair in self.pairs]
+        squares = [[half @ half.T for half in pair] for pair in halves]
+        self.damped = dn.KFAC(squares).damped(0.5)
 
     @property
     def Sigma(self):
@@ -52,6 +61,7 @@ SAMPLEWISE = {  # a row of the result for each sample of X
     "covariance, diagonal": lambda net, a, **o: net.covariance(a.X, a.sigma, wrt=a.wrt, **o),
     "covariance, low rank": lambda net, a, **o: net.covariance(a.X, a.factor, wrt=a.wrt, **o),
     "covariance, pairs": lambda net, a, **o: net.covariance(a.X, a.pairs, wrt=a.wrt, **o),
+    "covariance, damped": lambda net, a, **o: net.covariance(a.X, a.damped, wrt=a.wrt, **o),
     "covariance, dense": lambda net, a, **o: net.covariance(a.X, a.Sigma, wrt=a.wrt, **o),
 }
 GRAM = {"gram": lambda net, a, **o: net.gram(a.X, wrt=a.wrt, **o)}
@@ -106,10 +116,12 @@ KEPT = {
     "covariance, diagonal": lambda J, J2, a, **o: J.covariance(a.sigma, **o),
     "covariance, low rank": lambda J, J2, a, **o: J.covariance(a.factor, **o),
     "covariance, pairs": lambda J, J2, a, **o: J.covariance(a.pairs, **o),
+    "covariance, damped": lambda J, J2, a, **o: J.covariance(a.damped, **o),
     "covariance, dense": lambda J, J2, a, **o: J.covariance(a.Sigma, **o),
     "full covariance, diagonal": lambda J, J2, a, **o: J.covariance(a.sigma, full=True, **o),
     "full covariance, low rank": lambda J, J2, a, **o: J.covariance(a.factor, full=True, **o),
     "full covariance, pairs": lambda J, J2, a, **o: J.covariance(a.pairs, full=True, **o),
+    "full covariance, damped": lambda J, J2, a, **o: J.covariance(a.damped, full=True, **o),
 }
 EVERY_TWO_SAMPLES = (  # results of (N m)^2 numbers
     "gram",
@@ -118,6 +130,7 @@ EVERY_TWO_SAMPLES = (  # results of (N m)^2 numbers
     "full covariance, diagonal",
     "full covariance, low rank",
     "full covariance, pairs",
+    "full covariance, damped",
 )
 EVERY_TWO_PARAMETERS = tuple(  # results or arguments of P^2 numbers
     name

@@ -4,11 +4,13 @@ from deltanet._config import __version__, show_config
 from deltanet._fit import Fit, fit, residuals
 from deltanet._io import load, save
 from deltanet._jacobian import Jacobian
+from deltanet._kfac import KFAC
 from deltanet._memory import cache_info, clear_cache
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
 
 __all__ = [
+    "KFAC",
     "MLP",
     "Fit",
     "Jacobian",

@@ -20,9 +20,11 @@ import numpy as np
 import deltanet as dn
 from deltanet._io._files import replacing
 from deltanet._io.table import read_table
+from deltanet._labels import captions
 from deltanet._memory import human
 
 BLOCK_BYTES = 2**28  # of the dense Jacobian in one step of the progress bar
+NAMED = 16  # inputs or outputs that `info` names
 CHECKED = 8  # random samples that `check` draws
 
 
@@ -81,7 +83,7 @@ else:
         typer.Option(
             "--form",
             help="The array of shape (samples, outputs, variables), or the two factors of each "
-            "layer as delta0, input0, delta1, ... (.npz only).",
+            "layer as delta0, input0, delta1, ..., and whether it has a bias (.npz only).",
         ),
     ]
     Activation = Annotated[
@@ -213,7 +215,8 @@ def _write_npz(
     """Write the outputs and the derivatives; returns the Jacobian's shape and all bytes written."""
     if form is Form.factors:
         J = net.jacobian(X, threads=threads)
-        shape, arrays = J.shape, {"outputs": J.outputs}
+        biases = np.array([b is not None for b in net.biases])
+        shape, arrays = J.shape, {"outputs": J.outputs, "biases": biases}
         for k, (delta, h) in enumerate(zip(J.deltas, J.inputs, strict=True)):
             arrays |= {f"delta{k}": delta, f"input{k}": h}
     else:
@@ -247,14 +250,18 @@ def info(model: Model, activation: Activation = None) -> None:
     """Print the layers of MODEL and the size of its Jacobian."""
     net = dn.load(model, activation=activation)
     rows = [
-        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + len(W))
-        for k, W in enumerate(net.weights)
+        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + (0 if b is None else b.size))
+        for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True))
     ]
     _print_table(["layer", "inputs", "outputs", "activation", "parameters"], rows)
     scaled = [side for side in ("input", "output") if getattr(net, f"{side}_scale") is not None]
     print(f"parameters          {net.num_params}")
     print(f"dtype               {net.dtype}")
     print(f"scalings            {' and '.join(scaled) or 'none'}")
+    for side in ("input", "output"):
+        if labels := captions(net, side):
+            more = ", ..." if len(labels) > NAMED else ""
+            print(f"{side + 's':<20}{', '.join(labels[:NAMED])}{more}")
     nbytes = 1000 * net.sizes[-1] * net.num_params * net.dtype.itemsize
     print(f"dense Jacobian      {human(nbytes)} per 1000 samples")
 

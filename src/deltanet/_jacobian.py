@@ -1,10 +1,32 @@
 """Jacobian: the structured result, and what is computed from it."""
 
 import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from deltanet import _columns, _memory, _verbs
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from deltanet import _columns, _factors, _memory, _validate, _verbs
+from deltanet._columns import Kept
 from deltanet._core import tiles
-from deltanet._params import split
+from deltanet._core.engine import Engine
+from deltanet._factors import Factors, Layers, Parts
+from deltanet._kfac import KFAC
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+Array = NDArray[np.floating[Any]]
+Wrt = (  # what `restrict` takes
+    Literal["last", "weights", "biases"]
+    | Sequence[int | tuple[Literal["weights", "biases"], int]]
+    | NDArray[np.bool_]
+    | None
+)
+Index = slice | Sequence[int] | Sequence[bool] | NDArray[np.integer[Any]] | NDArray[np.bool_]
+Pairs = Sequence[tuple[ArrayLike, ArrayLike]]
 
 # No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
 # be written to memory twice.
@@ -16,16 +38,23 @@ class Jacobian:
 
     ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
 
-    Made by `MLP.jacobian`. For a single sample every array below lacks its N axis.
+    Made by `MLP.jacobian`, `from_factors` or `load`. For a single sample every array below lacks its N axis.
+    ``J[i]`` is the Jacobian of one sample, ``J[a:b]``, ``J[mask]`` and ``J[[3, 1]]`` are those of some;
+    iteration goes over samples, and ``len(J)`` is N. A slice shares its memory with J.
 
     Attributes
     ----------
-    outputs : (N, m) ndarray
-        y, from the same pass.
-    deltas : tuple of (N, m, n_{k+1}) ndarray
+    outputs : (N, m) ndarray or None
+        y, from the same pass; None if `from_factors` was given none.
+    deltas : tuple of (N, m, n_{k+1}) ndarray or None
         `deltas[k]` is dy/dv of layer k, counted from 0: the local gradient matrix.
-    inputs : tuple of (N, n_k) ndarray
-        `inputs[k]` is what layer k was given; `inputs[0]` is x after the input scaling.
+    inputs : tuple of (N, n_k) ndarray or None
+        `inputs[k]` is what layer k was given; `inputs[0]` is x after the input scaling. None, in both, of a
+        layer that `restrict` has dropped.
+
+    Notes
+    -----
+    Pickles are for trusted data only; `save` writes files that can be loaded from anywhere.
 
     References
     ----------
@@ -41,29 +70,121 @@ class Jacobian:
 
     __array_ufunc__ = None  # `u @ J` is an error, not a dense Jacobian that nobody asked for
 
-    def __init__(self, engine, sizes, kept, factors, buffer):
+    _engine: Engine
+    _sizes: tuple[int, ...]
+    _kept: Kept
+    _rows: tuple[int, ...]  # (N, m), or (m,) of a single sample
+
+    def __init__(
+        self,
+        engine: Engine,
+        sizes: tuple[int, ...],
+        kept: Kept,
+        factors: Factors,
+        buffer: Array,
+    ) -> None:
         own = self.__dict__
         own["_engine"], own["_sizes"], own["_kept"] = engine, sizes, kept
-        own["_place"] = factors, buffer
+        own["_rows"], own["_place"] = factors.shapes[0], (factors, buffer)
+
+    @classmethod
+    def from_factors(
+        cls,
+        deltas: Sequence[ArrayLike | None],
+        inputs: Sequence[ArrayLike | None],
+        outputs: ArrayLike | None = None,
+        *,
+        bias: bool | Sequence[bool] = True,
+        first_weight: ArrayLike | None = None,
+        input_scale: ArrayLike | None = None,
+    ) -> Self:
+        """A Jacobian of factors that come from elsewhere: another framework, a file, a formula.
+
+        ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
+
+        Parameters
+        ----------
+        deltas : sequence of (N, m, n_{k+1}) array_like or None
+            One a layer, without N of a single sample. None, here and in inputs: J has no columns of
+            this layer.
+        inputs : sequence of (N, n_k) array_like or None
+            What each layer was given.
+        outputs : (N, m) array_like, optional
+        bias : bool or sequence of bool
+            Whether the layers have a bias: all of them, or one each.
+        first_weight : (n_1, n_0) array_like, optional
+            W of layer 0, which `input_jacobian` needs.
+        input_scale : (n_0,) array_like or float, optional
+            What x was divided by before layer 0, for `input_jacobian` too.
+
+        Returns
+        -------
+        Jacobian
+            An array of its dtype that is C-contiguous is not copied. The dtype is float32 if all factors are
+            in single or half precision, else float64.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the shapes do not fit each other, or an array does not hold real numbers.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> deltas = [np.ones((3, 2, 8)), np.ones((3, 2, 2))]
+        >>> J = dn.Jacobian.from_factors(deltas, [np.ones((3, 4)), np.ones((3, 8))])
+        >>> J.shape, J.ggn_diagonal().shape
+        ((3, 2, 58), (58,))
+        """
+        return cls._of(_factors.given(deltas, inputs, outputs, bias, first_weight, input_scale))
+
+    @classmethod
+    def _of(cls, parts: Parts) -> Self:
+        """From parts that are checked."""
+        J = cls.__new__(cls)
+        kept = Kept(parts.layers, parts.sizes, parts.biases)
+        J.__dict__["_engine"] = _factors.engine(parts.sizes, kept, parts.dtype, parts.input_scale)
+        made = parts.outputs, parts.inputs, parts.deltas, parts.first_weight
+        J.__dict__.update(_sizes=parts.sizes, _kept=kept, _rows=parts.rows, _made=made)
+        return J
 
     @property
-    def outputs(self):
+    def _parts(self) -> Parts:
+        """All that this object holds."""
+        outputs, inputs, deltas, weight = self._arrays
+        n, kept = self._sizes[0], self._kept
+        scale = self._engine.affine[n : 2 * n]
+        return Parts(
+            self._sizes,
+            kept.biases,
+            kept.layers,
+            self._rows,
+            outputs,
+            inputs,
+            deltas,
+            weight,
+            None if weight is None or (scale == 1).all() else scale,
+            self.dtype,
+        )
+
+    @property
+    def outputs(self) -> Array | None:
         return self._arrays[0]
 
     @property
-    def inputs(self):
+    def inputs(self) -> Layers:
         return self._arrays[1]
 
     @property
-    def deltas(self):
+    def deltas(self) -> Layers:
         return self._arrays[2]
 
     @property
-    def _first_weight(self):
+    def _first_weight(self) -> Array | None:
         return self._arrays[3]
 
     @property
-    def _arrays(self):
+    def _arrays(self) -> tuple[Array | None, Layers, Layers, Array | None]:
         """(outputs, inputs, deltas, W^(1)): made when they are first asked for."""
         own = self.__dict__
         if "_made" not in own:
@@ -71,51 +192,130 @@ class Jacobian:
             own["_made"] = factors.split(buffer)
         return own["_made"]
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         # the core takes the arrays for what `MLP.jacobian` made them
         raise AttributeError(f"{name} of a Jacobian cannot be set")
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(N, m, P), or (m, P) of a single sample: the shape of the dense Jacobian."""
-        return (*self.outputs.shape, self._kept.size)
+        return (*self._rows, self._kept.size)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """float64 or float32."""
-        return self.outputs.dtype
+        return self._engine.affine.dtype
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """3, or 2 of a single sample."""
-        return self.outputs.ndim + 1
+        return len(self._rows) + 1
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes held in outputs, inputs and deltas."""
-        return sum(a.nbytes for a in (self.outputs, *self._factors()))
+        return sum(array.nbytes for array in self._held())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         dense = math.prod(self.shape) * self.dtype.itemsize
         return (
             f"Jacobian(shape={self.shape}, dtype='{self.dtype}', "
             f"{_memory.human(self.nbytes)} in factors, {_memory.human(dense)} dense)"
         )
 
-    def __copy__(self):
-        return self._with(self._kept, self.inputs, self.deltas)
+    def __copy__(self) -> "Jacobian":
+        return self._with(self._kept, self._rows, self.outputs, self.inputs, self.deltas)
 
-    def __reduce__(self):
-        raise TypeError("a Jacobian cannot be pickled: pickle its factors, or the net and X")
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._parts,)
 
-    def restrict(self, wrt):
+    # Parts and weights of it
+
+    def __len__(self) -> int:
+        """N"""
+        if len(self._rows) == 1:
+            raise TypeError("a Jacobian of a single sample has no axis of samples")
+        return self._rows[0]
+
+    def __getitem__(self, index: int | Index) -> "Jacobian":
+        """The Jacobian of one sample, or of some: J[i], J[a:b], J[mask], J[[3, 1]]."""
+        N = len(self)
+        chosen = _validate.picked(index, N)
+        lead: tuple[int, ...] = ()
+        if isinstance(chosen, slice):
+            lead = (len(range(N)[chosen]),)
+        elif not isinstance(chosen, int):
+            lead = (len(chosen),)
+            numbers = self.nbytes // max(1, N) // self.dtype.itemsize
+            _memory.room(
+                (*lead, numbers), self.dtype, "the factors", "take fewer samples at a time"
+            )
+
+        def part(array: Array | None) -> Array | None:
+            return None if array is None else np.ascontiguousarray(array[chosen])
+
+        inputs, deltas = (tuple(map(part, each)) for each in (self.inputs, self.deltas))
+        return self._with(self._kept, (*lead, self._rows[-1]), part(self.outputs), inputs, deltas)
+
+    def __iter__(self) -> Iterator["Jacobian"]:
+        """One sample after the other."""
+        return (self[i] for i in range(len(self)))
+
+    def weighted(self, R: ArrayLike, threads: int | None = None) -> "Jacobian":
+        """The rows R_s J_s of each sample, and R_s y_s as outputs.
+
+        ``delta'^(k)_s = R_s delta^(k)_s``. For H = R^T R, ``J.weighted(R).ggn()`` is ``J.ggn(H)``. If R
+        is the gradient of a loss by the outputs, one row a sample, the rows of the result are the gradients
+        of the samples' losses by theta.
+
+        Parameters
+        ----------
+        R : (N, q, m) or (N, m) array_like
+            Combinations of the rows, q of each sample; or a factor for each row. One row a sample is
+            (N, 1, m). Without N of a single sample.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+
+        Returns
+        -------
+        Jacobian
+            Of shape (N, q, P) or (N, m, P). Every verb works with it: q takes the place of m. It shares
+            `inputs` with this one.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If R has another shape or does not hold real numbers.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J, R = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4))), np.ones((3, 1, 2))
+        >>> J.weighted(R)
+        Jacobian(shape=(3, 1, 58), dtype='float64', 552 bytes in factors, 1.4 kB dense)
+        >>> bool(np.allclose(J.weighted(R).to_dense(), J.to_dense().sum(axis=1, keepdims=True)))
+        True
+        """
+        R = _validate.row_weights(R, self._rows, self.dtype)
+        layers = [k for k, *_ in self._kept.layers]
+        arrays = [self.deltas[k] for k in layers] + [self.outputs][self.outputs is None :]
+        rows, made = _factors.weighted(arrays, self._rows, R, threads)
+        by_layer = dict(zip(layers, made, strict=False))
+        deltas = tuple(by_layer.get(k) for k in range(len(self.deltas)))
+        outputs = None if self.outputs is None else made[-1]
+        return self._with(self._kept, rows, outputs, self.inputs, deltas)
+
+    def restrict(self, wrt: Wrt) -> "Jacobian":
         """The same Jacobian with the columns of some parameters only.
 
         Parameters
         ----------
         wrt : None, "last", "weights", "biases", list, or (P,) ndarray of bool
-            All; those of the last layer; weights or biases only; layers by number, counted from 0, or pairs
-            like ("biases", 2); a vector that is constant on each W and each b.
+            All; those of the last layer; weights or biases only, of what this Jacobian has kept; layers by
+            number, counted from 0, or pairs like ("biases", 2); a vector, of all parameters of the net, that
+            is constant on each W and each b.
 
         Returns
         -------
@@ -137,18 +337,20 @@ class Jacobian:
         """
         if wrt is None:
             return self
-        kept = _columns.kept(wrt, self._sizes)
+        kept = _columns.kept(wrt, self._sizes, self._kept.biases)
         have = {k: (W, b) for k, W, b in self._kept.layers}
-        for k, W, b in kept.layers:
-            if W > have.get(k, (False, False))[0] or b > have.get(k, (False, False))[1]:
-                raise ValueError(f"wrt must name what this Jacobian has kept; got {wrt!r}")
+        layers = [(k, W and have[k][0], b and have[k][1]) for k, W, b in kept.layers if k in have]
+        if isinstance(wrt, str) and wrt != "last":
+            kept = Kept([each for each in layers if any(each[1:])], self._sizes, kept.biases)
+        elif layers != kept.layers:
+            raise ValueError(f"wrt must name what this Jacobian has kept; got {wrt!r}")
         inputs, deltas = (
-            [factor if kept.holds(k) else None for k, factor in enumerate(factors)]
+            tuple(factor if kept.holds(k) else None for k, factor in enumerate(factors))
             for factors in (self.inputs, self.deltas)
         )
-        return self._with(kept, inputs, deltas)
+        return self._with(kept, self._rows, self.outputs, inputs, deltas)
 
-    def weight(self, k):
+    def weight(self, k: int) -> Array:
         """dy/dW of layer k, counted from 0: ``delta_oj h_i``.
 
         Parameters
@@ -173,12 +375,13 @@ class Jacobian:
         >>> dn.MLP([4, 32, 2], seed=0).jacobian([[1, 2, 3, 4]]).weight(0).shape
         (1, 2, 32, 4)
         """
-        delta, h = self._layer(k)[..., None], self.inputs[k][..., None, None, :]
+        delta, h = self._layer(k)
+        delta, h = delta[..., None], h[..., None, None, :]
         shape = (*delta.shape[:-1], h.shape[-1])
         _memory.room(shape, self.dtype, f"weight({k})", "use deltas[k] and inputs[k]")
         return delta * h
 
-    def bias(self, k):
+    def bias(self, k: int) -> Array:
         """dy/db of layer k, counted from 0: a copy of ``delta``.
 
         Parameters
@@ -189,10 +392,20 @@ class Jacobian:
         Returns
         -------
         (N, m, n_{k+1}) ndarray
-        """
-        return self._layer(k).copy()
 
-    def to_dense(self, out=None, threads=None):
+        Raises
+        ------
+        IndexError
+            If there is no such layer.
+        ValueError
+            If the layer has no bias, or wrt has dropped it.
+        """
+        delta, _ = self._layer(k)
+        if not self._kept.biases[k]:
+            raise ValueError(f"layer {k} must be one that has a bias; it has none")
+        return delta.copy()
+
+    def to_dense(self, out: Array | None = None, threads: int | None = None) -> Array:
         """All entries as one array: N * m * P numbers, most often far more than the factors.
 
         Parameters
@@ -231,13 +444,13 @@ class Jacobian:
         source.run(threads, samplewise=("J",), J=rows, stream=stream)
         return out
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a dense Jacobian is always a new array: copy=False cannot be met")
         dense = self.to_dense()
         return dense if dtype is None else dense.astype(dtype, copy=False)
 
-    def input_jacobian(self, out=None, threads=None):
+    def input_jacobian(self, out: Array | None = None, threads: int | None = None) -> Array:
         """dy/dx from delta^(1), without a second pass: ``delta^(1) W^(1) diag(1 / input_scale)``.
 
         Parameters
@@ -265,18 +478,80 @@ class Jacobian:
         >>> dn.MLP([4, 32, 2], seed=0).jacobian([[1, 2, 3, 4]]).input_jacobian().shape
         (1, 2, 4)
         """
-        if self._first_weight is None:
+        if self.deltas[0] is None:
             raise ValueError("input_jacobian needs the delta of layer 0, which wrt has dropped")
+        if self._first_weight is None:
+            raise ValueError(
+                "input_jacobian needs W of layer 0: give first_weight= to from_factors"
+            )
         source = self._source()
-        shape = (*self.outputs.shape, self._sizes[0])
+        shape = (*self._rows, self._sizes[0])
         out = source.result(out, shape, "input_jacobian", instead="take fewer samples at a time")
         rows = out.reshape(source.N, source.m, self._sizes[0])
         source.run(threads, samplewise=("Jx",), Jx=rows, first_weight=self._first_weight)
         return out
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that this object holds to a file, for `load`.
+
+        The file is written beside the target and renamed: a stopped run leaves the old one or the new one.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Ending in `.npz`.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        See `load`.
+        """
+        from deltanet._io import jacobian
+
+        jacobian.write(path, self._parts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The Jacobian in a file that `save` has written. No code from the file is run.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+
+        Returns
+        -------
+        Jacobian
+
+        Raises
+        ------
+        ValueError
+            If the file is broken or holds something else.
+        OSError
+            If the file cannot be read.
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np, os, tempfile
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "jacobian.npz")
+        ...     J.save(path)
+        ...     bool((dn.Jacobian.load(path).to_dense() == J.to_dense()).all())
+        True
+        """
+        from deltanet._io import jacobian
+
+        return cls._of(jacobian.read(path))
+
     # Products
 
-    def matvec(self, v, threads=None):
+    def matvec(self, v: ArrayLike, threads: int | None = None) -> Array:
         """J v: the change of the outputs for a change v of the parameters.
 
         ``(J v)_so = sum_k delta^(k)_so . (V^(k) h^(k-1)_s + c^(k))``, V and c the blocks of v.
@@ -305,7 +580,7 @@ class Jacobian:
         """
         return _verbs.jvp(self._source(), v, threads=threads)
 
-    def rmatvec(self, u, threads=None):
+    def rmatvec(self, u: ArrayLike, threads: int | None = None) -> Array:
         """J^T u: the gradient of ``sum u_so y_so``.
 
         ``dW^(k) = s^(k)T h^(k-1)``, ``db^(k) = sum_s s^(k)_s`` with ``s^(k)_s = sum_o u_so delta^(k)_so``.
@@ -334,15 +609,15 @@ class Jacobian:
         """
         return _verbs.vjp(self._source(), u, threads=threads)
 
-    def __matmul__(self, v):
+    def __matmul__(self, v: ArrayLike) -> Array:
         return self.matvec(v)
 
     @property
-    def T(self):
+    def T(self) -> "Transposed":
         """J^T: `J.T @ u` is `J.rmatvec(u)`."""
         return Transposed(self)
 
-    def as_linear_operator(self):
+    def as_linear_operator(self) -> "LinearOperator":
         """J as a `scipy.sparse.linalg.LinearOperator` of shape (N m, P).
 
         For lsmr, svds, eigsh and `scipy.optimize.least_squares(tr_solver="lsmr")`.
@@ -359,7 +634,12 @@ class Jacobian:
 
     # Quadratic forms
 
-    def gram(self, other=None, out=None, threads=None):
+    def gram(
+        self,
+        other: "Jacobian | None" = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
         """J J'^T, the empirical neural tangent kernel.
 
         ``K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)``
@@ -382,7 +662,7 @@ class Jacobian:
         ------
         ValueError, TypeError
             If `other` is not a Jacobian of a net of the same sizes and dtype, or out has another shape, type
-            or layout.
+            or layout. The rows a sample of a weighted Jacobian may be others.
         MemoryError
             If the result exceeds the memory available; take blocks of samples then.
 
@@ -400,11 +680,11 @@ class Jacobian:
         """
         return _verbs.gram(self._source(), self._other(other), out=out, threads=threads)
 
-    def gram_diagonal(self, threads=None):
+    def gram_diagonal(self, threads: int | None = None) -> Array:
         """The blocks of `gram` on its diagonal, sample by sample: ``J_s J_s^T`` (N, m, m)."""
         return self.covariance(1, threads=threads)
 
-    def gram_per_output(self, other=None, threads=None):
+    def gram_per_output(self, other: "Jacobian | None" = None, threads: int | None = None) -> Array:
         """``K_so,s'o`` (m, N, N'): a kernel for each output by itself.
 
         Parameters
@@ -429,9 +709,9 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_per_output(), np.einsum("sozo->osz", J.gram())))
         True
         """
-        return _verbs.gram(self._source(), self._other(other), tiles.EACH, threads=threads)
+        return _verbs.gram(self._source(), self._other(other, True), tiles.EACH, threads=threads)
 
-    def gram_trace(self, other=None, threads=None):
+    def gram_trace(self, other: "Jacobian | None" = None, threads: int | None = None) -> Array:
         """``sum_o K_so,s'o / m`` (N, N'): the kernel of one output on average.
 
         Parameters
@@ -457,9 +737,9 @@ class Jacobian:
         >>> bool(np.allclose(J.gram_trace(), J.gram_per_output().mean(axis=0)))
         True
         """
-        return _verbs.gram(self._source(), self._other(other), tiles.TRACED, threads=threads)
+        return _verbs.gram(self._source(), self._other(other, True), tiles.TRACED, threads=threads)
 
-    def row_norms_squared(self, threads=None):
+    def row_norms_squared(self, threads: int | None = None) -> Array:
         """``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``: the diagonal of `gram`.
 
         Parameters
@@ -480,7 +760,7 @@ class Jacobian:
         """
         return _verbs.row_norms_squared(self._source(), threads=threads)
 
-    def ggn(self, H=None, threads=None):
+    def ggn(self, H: ArrayLike | None = None, threads: int | None = None) -> Array:
         """J^T H J: the generalized Gauss-Newton matrix, by syrk over dense rows in bounded memory.
 
         Parameters
@@ -516,7 +796,7 @@ class Jacobian:
         """
         return _verbs.ggn(self._source(), H, threads=threads)
 
-    def ggn_diagonal(self, H=None, threads=None):
+    def ggn_diagonal(self, H: ArrayLike | None = None, threads: int | None = None) -> Array:
         """The diagonal of `ggn`, from the factors alone: ``sum_s (sum_o delta_soj^2) h_si^2``.
 
         Parameters
@@ -537,8 +817,8 @@ class Jacobian:
         """
         return _verbs.ggn_diagonal(self._source(), H, threads=threads)
 
-    def kfac(self, H=None, threads=None):
-        """[(A, B), ...]: the Kronecker factors of each layer's block of `ggn`.
+    def kfac(self, H: ArrayLike | None = None, threads: int | None = None) -> KFAC:
+        """The Kronecker factors (A, B) of each layer's block of `ggn`.
 
         ``A = (1/N) sum_s [h 1]^T [h 1]``, ``B = sum_s delta^T H delta``: the block is close to B (x) A,
         and equal to it for one sample, in the order [W b] row by row.
@@ -550,7 +830,9 @@ class Jacobian:
 
         Returns
         -------
-        list of ((n_k + 1, n_k + 1) ndarray, (n_{k+1}, n_{k+1}) ndarray)
+        KFAC
+            Its pairs, by iteration or index, have shapes (n_k + 1, n_k + 1) and (n_{k+1}, n_{k+1}). Of
+            weights alone A is (n_k, n_k), of biases alone (1, 1).
 
         References
         ----------
@@ -566,7 +848,9 @@ class Jacobian:
         """
         return _verbs.kfac(self._source(), H, threads=threads)
 
-    def covariance(self, Sigma, full=False, threads=None):
+    def covariance(
+        self, Sigma: ArrayLike | Pairs | KFAC, full: bool = False, threads: int | None = None
+    ) -> Array:
         """J Sigma J^T: the covariance of the outputs for parameters of covariance Sigma.
 
         The predictive variance of a Laplace approximation, the delta method, the innovation covariance
@@ -574,10 +858,10 @@ class Jacobian:
 
         Parameters
         ----------
-        Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
+        Sigma : float, (P,), (P, r) or (P, P) array_like, KFAC or list of pairs
             A multiple of the identity, a diagonal, a factor U of U U^T, a symmetric matrix (what is
-            (P, P) is one, never a factor), or one Kronecker pair (A, B) a layer, with the shapes that
-            `kfac` returns.
+            (P, P) is one, never a factor), or Kronecker factors: a `KFAC`, damped and inverted or not, or
+            pairs (A, B) of the shapes that `kfac` returns.
         full : bool
             Every sample against every other.
 
@@ -602,12 +886,20 @@ class Jacobian:
         >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
         >>> J.covariance(0.1).shape, J.covariance(np.ones((58, 4)), full=True).shape
         ((3, 2, 2), (3, 2, 3, 2))
+        >>> J.covariance(J.kfac().damped(0.1).inverse()).shape  # a Laplace approximation
+        (3, 2, 2)
         """
         if full:
             return _verbs.full_covariance(self._source(), Sigma, threads)
         return _verbs.covariance(self._source(), Sigma, threads=threads)
 
-    def solve(self, r, damping, damping_matrix="identity", solver="auto"):
+    def solve(
+        self,
+        r: ArrayLike,
+        damping: float | Sequence[float],
+        damping_matrix: Literal["identity", "marquardt"] = "identity",
+        solver: Literal["auto", "direct", "cg"] = "auto",
+    ) -> Array:
         """``argmin |J p - r|^2 + damping |p|^2``: one damped Gauss-Newton step.
 
         With a damping of 0 it is the solution of least norm.
@@ -653,80 +945,75 @@ class Jacobian:
 
     # Inside the package
 
-    def _with(self, kept, inputs, deltas):
-        """The same samples with other columns."""
-        weight = self._first_weight if kept.holds(0) else None
-        other = Jacobian(self._engine, self._sizes, kept, None, None)
-        other.__dict__["_made"] = self.outputs, tuple(inputs), tuple(deltas), weight
-        return other
+    def _with(
+        self,
+        kept: Kept,
+        rows: tuple[int, ...],
+        outputs: Array | None,
+        inputs: Layers,
+        deltas: Layers,
+    ) -> "Jacobian":
+        """Other samples, rows or columns of the same net."""
+        J = Jacobian.__new__(Jacobian)
+        made = outputs, inputs, deltas, self._first_weight if kept.holds(0) else None
+        J.__dict__.update(
+            _engine=self._engine, _sizes=self._sizes, _kept=kept, _rows=rows, _made=made
+        )
+        return J
 
-    def _factors(self):
-        """The arrays of the factors that are kept."""
-        return [factor for factor in (*self.inputs, *self.deltas) if factor is not None]
+    def _held(self) -> list[Array]:
+        """The outputs and the factors, as far as there are."""
+        return [a for a in (self.outputs, *self.inputs, *self.deltas) if a is not None]
 
-    def _layer(self, k):
-        """delta of layer k, if it is kept."""
-        if self.deltas[k] is None:
+    def _layer(self, k: int) -> tuple[Array, Array]:
+        """delta and h of layer k, if it is kept."""
+        delta, h = self.deltas[k], self.inputs[k]
+        if delta is None or h is None:
             raise ValueError(f"layer {k} must be one that wrt has kept; it was dropped")
-        return self.deltas[k]
+        return delta, h
 
-    def _source(self):
+    def _source(self) -> _verbs.Source:
         """The factors as the verbs take them, with an N axis."""
-        factors = self.inputs, self.deltas
-        if self.outputs.ndim == 1:
+        factors: tuple[Sequence[Array | None], ...] = self.inputs, self.deltas
+        if len(self._rows) == 1:
             factors = tuple([f if f is None else f[None] for f in each] for each in factors)
         weight = () if self._first_weight is None else (self._first_weight,)
-        read = (self.outputs, *self._factors(), *weight)
         return _verbs.Source(
             self._engine,
             self._sizes,
             self.dtype,
             self._kept,
-            self.outputs.shape[:-1],
+            self._rows[:-1],
             factors=factors,
-            read=read,
+            read=(*self._held(), *weight),
+            rows=self._rows[-1],
         )
 
-    def _other(self, other):
-        """The source of another Jacobian of the same sizes, dtype and columns."""
+    def _other(self, other: "Jacobian | None", each_row: bool = False) -> _verbs.Source | None:
+        """The source of another Jacobian of the same columns; for `each_row`, of as many rows a sample."""
         if other is None:
             return None
-        if not isinstance(other, Jacobian) or (other._sizes, other.dtype, other._kept) != (
-            self._sizes,
-            self.dtype,
-            self._kept,
-        ):
+        if not isinstance(other, Jacobian) or other._columns != self._columns:
             raise ValueError(
                 f"other must be a Jacobian of sizes {self._sizes}, the same columns and dtype "
                 f"{self.dtype}; got {other!r}"
             )
+        if each_row and other._rows[-1] != self._rows[-1]:
+            raise ValueError(
+                f"other must have {self._rows[-1]} rows a sample, as this one has; got {other!r}"
+            )
         return other._source()
 
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        """What two Jacobians must share to have the same columns."""
+        widths = [self._sizes[k : k + 2] for k, *_ in self._kept.layers]
+        return self.dtype, self._kept.layers, widths
 
-class Factors:
-    """The places of the factors of some samples in one buffer: y, then h, delta and W^(1) of what is kept.
 
-    One buffer where many arrays could be: the cache of memory gives it back without a page fault. W^(1) is
-    there for dy/dx, so that later changes of the parameters do not change it.
-    """
-
-    def __init__(self, sizes, lead, kept):
-        m, self.L = sizes[-1], len(sizes) - 1
-        self.layers = [k for k, *_ in kept.layers]
-        self.shapes = [(*lead, m)]
-        self.shapes += [(*lead, sizes[k]) for k in self.layers]
-        self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
-        self.shapes += [(sizes[1], sizes[0])] if kept.holds(0) else []
-        self.size = sum(math.prod(shape) for shape in self.shapes)
-
-    def split(self, buffer):
-        """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
-        outputs, *rest = split(buffer, self.shapes)
-        inputs, deltas, count = [None] * self.L, [None] * self.L, len(self.layers)
-        for k, h, delta in zip(self.layers, rest, rest[count:], strict=False):
-            inputs[k], deltas[k] = h, delta
-        weight = rest[-1] if len(rest) > 2 * count else None
-        return outputs, tuple(inputs), tuple(deltas), weight
+def _restored(parts: Parts) -> Jacobian:
+    """A Jacobian from a pickle."""
+    return Jacobian._of(parts)
 
 
 class Transposed:
@@ -734,8 +1021,8 @@ class Transposed:
 
     __array_ufunc__ = None
 
-    def __init__(self, J):
+    def __init__(self, J: Jacobian) -> None:
         self.T = J
 
-    def __matmul__(self, u):
+    def __matmul__(self, u: ArrayLike) -> Array:
         return self.T.rmatvec(u)

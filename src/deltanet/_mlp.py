@@ -1,12 +1,18 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, Self
 
-from deltanet import _columns, _memory, _params, _validate, _verbs
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from deltanet import _columns, _memory, _params, _scaling, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
 from deltanet._jacobian import FRESH, Factors, Jacobian
+from deltanet._labels import Labels
 
+Activation = str | tuple[str, float]
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -28,6 +34,9 @@ class MLP:
         activation that has one.
     output : str or (str, float)
         f_L. The coupled "softmax" and "log_softmax" are allowed here only.
+    bias : bool
+        Whether the layers have a bias b^(k). Without one `params` has no entry and J no column for it.
+        `from_layers` chooses layer by layer.
     dtype : {"float64", "float32"}
         Type of the parameters and of every result.
     seed : int, numpy.random.Generator or None
@@ -63,27 +72,31 @@ class MLP:
     (1, 2, 1282)
     """
 
-    def __init__(self, sizes, activation="tanh", output="identity", dtype="float64", seed=None):
+    def __init__(
+        self, sizes, activation="tanh", output="identity", bias=True, dtype="float64", seed=None
+    ):
         sizes, dtype = _validate.sizes(sizes), _validate.dtype(dtype)
         hidden = _validate.hidden(activation, len(sizes) - 2)
         pairs = _validate.activations([*hidden, output], len(sizes) - 1)
-        self._build(sizes, pairs, dtype, None, None)
+        biases = (_validate.flag(bias, "bias"),) * len(pairs)
+        self._build(sizes, pairs, biases, dtype, None, None)
         random = np.random.default_rng(seed)
         for W, (name, _) in zip(self.weights, pairs, strict=True):
             W[...] = random.standard_normal(W.shape) * np.sqrt(REGISTRY[name].gain / W.shape[1])
 
-    def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
+    def _build(self, sizes, pairs, biases, dtype, input_scaling, output_scaling):
         """Lay out theta and the compiled engine; theta is left at zero."""
-        *offsets, P = _params.offsets(sizes)
+        *offsets, P = _params.offsets(sizes, biases)
         _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
+        self._labels = {}
         self._params = np.zeros(P, dtype)
-        blocks = _params.views(self._params, sizes)
+        blocks = _params.views(self._params, sizes, biases)
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
         unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
-        self._kept = _columns.everything(sizes)
+        self._kept = _columns.everything(sizes, biases)
         self._single = Factors(sizes, (), self._kept)
         layers = [
             (
@@ -94,10 +107,10 @@ class MLP:
                 n_in,
                 n_out,
                 start,
-                start + n_in * n_out,
+                start + n_in * n_out if bias else -1,
             )
-            for (name, parameter), start, n_in, n_out in zip(
-                pairs, offsets, sizes, sizes[1:], strict=False
+            for (name, parameter), bias, start, n_in, n_out in zip(
+                pairs, biases, offsets, sizes, sizes[1:], strict=False
             )
         ]
         self._engine = Engine(
@@ -127,7 +140,7 @@ class MLP:
         ----------
         weights : sequence of (n_out, n_in) array_like
         biases : sequence of (n_out,) array_like or None
-            None is a layer without bias: zeros, which are parameters like any other.
+            None is a layer without a bias: `params` and the columns of J have none.
         activations : sequence of str or (str, float)
             One a layer, the last layer's included.
         input_shift, input_scale : (n_0,) array_like or float, optional
@@ -151,6 +164,8 @@ class MLP:
         >>> net = dn.MLP.from_layers([[[1.0, 2.0]]], [[0.5]], ["identity"], input_scale=[1.0, 2.0])
         >>> net([1.0, 1.0]), net.input_jacobian([1.0, 1.0])
         (array([2.5]), array([[1., 1.]]))
+        >>> dn.MLP.from_layers([[[1.0, 2.0]]], [None], ["identity"]).params  # no entry for a bias
+        array([1., 2.])
         """
         weights, biases, sizes, dtype = _validate.layers(weights, biases, dtype)
         pairs = _validate.activations(activations, len(weights))
@@ -158,13 +173,70 @@ class MLP:
         net._build(
             sizes,
             pairs,
+            tuple(b is not None for b in biases),
             dtype,
             _validate.scaling(input_shift, input_scale, sizes[0], dtype, "input"),
             _validate.scaling(output_shift, output_scale, sizes[-1], dtype, "output"),
         )
         for (W, b), W0, b0 in zip(net._blocks(), weights, biases, strict=True):
-            W[...], b[...] = W0, b0
+            W[...] = W0
+            if b is not None:
+                b[...] = b0
         return net
+
+    @classmethod
+    def standardized(
+        cls,
+        X: ArrayLike,
+        Y: ArrayLike,
+        hidden: Sequence[int] = (32, 32),
+        activation: Activation | Sequence[Activation] = "tanh",
+        output: Activation = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float64",
+        seed: int | np.random.Generator | None = None,
+    ) -> Self:
+        """A new net for data in any units: its layers see inputs and outputs of mean 0 and deviation 1.
+
+        ::
+
+            input_shift, input_scale = mean, standard deviation of each column of X
+            output_shift, output_scale = the same of Y, if the output is the identity
+
+        Parameters
+        ----------
+        X : (N, n_0) or (N,) array_like
+            (N,) is one input. N >= 2.
+        Y : (N, m) or (N,) array_like
+            (N,) is one output.
+        hidden : sequence of int
+            Widths of the hidden layers; empty for none.
+        activation, output, bias, dtype, seed
+            As of `MLP`. An output that is not the identity has a range of its own, and is not scaled.
+
+        Returns
+        -------
+        MLP
+            With no scale of zero: a column that is constant, to rounding, gets the scale 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument breaks one of these rules, or X or Y holds NaN or infinity.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.standardized([2000, 2012, 2024], [1e6, 3e6, 2e6], hidden=[8], seed=0)
+        >>> net.sizes, net.input_shift, net.output_shift
+        ((1, 8, 1), array([2012.]), array([2000000.]))
+        """
+        dtype = _validate.dtype(dtype)
+        X, Y = _validate.data_to_scale(X, Y, dtype)
+        sizes = [X.shape[1], *_validate.hidden_sizes(hidden), Y.shape[1]]
+        net = cls(sizes, activation, output, bias, dtype, seed)
+        scalings = _scaling.from_data(X, Y, net.activations[-1] == "identity")
+        return cls.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=dtype)
 
     def _blocks(self):
         return zip(self._weights, self._biases, strict=True)
@@ -196,7 +268,7 @@ class MLP:
 
     @property
     def params(self):
-        """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L)."""
+        """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L), without biases that are None."""
         return self._params
 
     @params.setter
@@ -210,7 +282,7 @@ class MLP:
 
     @property
     def biases(self):
-        """b^(1), ..., b^(L): views of shape (n_out,) into `params`."""
+        """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
     @property
@@ -233,6 +305,11 @@ class MLP:
         """(m,) or None: see `output_shift`."""
         return self._scaling[1] and self._scaling[1][1]
 
+    input_names = Labels("Names of the n_0 inputs", 0)
+    output_names = Labels("Names of the m outputs", -1)
+    input_units = Labels("Units of the n_0 inputs", 0)
+    output_units = Labels("Units of the m outputs", -1)
+
     def unravel(self, v):
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.
 
@@ -242,7 +319,8 @@ class MLP:
 
         Returns
         -------
-        list of ((n_out, n_in) ndarray, (n_out,) ndarray)
+        list of ((n_out, n_in) ndarray, (n_out,) ndarray or None)
+            None for b of a layer without a bias.
 
         Raises
         ------
@@ -256,14 +334,15 @@ class MLP:
         >>> [(W.shape, b.shape) for W, b in net.unravel(net.params)]
         [((3, 2), (3,)), ((1, 3), (1,))]
         """
-        return _params.views(_validate.vector(v, self.num_params, "v"), self._sizes)
+        v = _validate.vector(v, self.num_params, "v")
+        return _params.views(v, self._sizes, self._kept.biases)
 
     def ravel(self, blocks):
         """[(W, b), ...] as one new vector of P numbers: the inverse of `unravel`.
 
         Parameters
         ----------
-        blocks : sequence of ((n_out, n_in) array_like, (n_out,) array_like)
+        blocks : sequence of ((n_out, n_in) array_like, (n_out,) array_like or None)
 
         Returns
         -------
@@ -287,12 +366,10 @@ class MLP:
         v = np.empty(self.num_params, self.dtype)
         for k, ((W, b), (W0, b0)) in enumerate(zip(self.unravel(v), blocks, strict=True)):
             for target, value, name in ((W, W0, "W"), (b, b0, "b")):
-                array = _validate.numbers(value, f"{name} of block {k}")
-                if array.shape != target.shape:
-                    raise ValueError(
-                        f"{name} of block {k} must have shape {target.shape}; got {array.shape}"
-                    )
-                target[...] = array
+                if target is not None:
+                    target[...] = _validate.block(value, target.shape, f"{name} of block {k}")
+                elif value is not None:
+                    raise ValueError(f"{name} of block {k} must be None: the layer has no bias")
         return v
 
     # Evaluation
@@ -380,7 +457,7 @@ class MLP:
     def _factors(self, X, wrt, threads, Jx=None):
         """The Jacobian, and with Jx also dy/dx from the same pass."""
         X, lead = self._samples(X)
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
         J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
@@ -477,7 +554,7 @@ class MLP:
                 return J
         given, stream = X, FRESH if out is None else None
         X, lead = self._samples(X)
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         shape = (*lead, self._sizes[-1], kept.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
         self._engine.run(
@@ -749,7 +826,7 @@ class MLP:
 
         Returns
         -------
-        list of ((n_k + 1, n_k + 1) ndarray, (n_{k+1}, n_{k+1}) ndarray)
+        KFAC
 
         Raises
         ------
@@ -861,7 +938,7 @@ class MLP:
         Parameters
         ----------
         X : (N, n_0) or (n_0,) array_like
-        Sigma : float, (P,), (P, r) or (P, P) array_like, or list of pairs
+        Sigma : float, (P,), (P, r) or (P, P) array_like, KFAC or list of pairs
             See `Jacobian.covariance`.
         wrt : optional
             The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
@@ -892,6 +969,10 @@ class MLP:
         """
         return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
 
+    def _keep(self, wrt: Any) -> _columns.Kept:
+        """The columns that `wrt` keeps."""
+        return self._kept if wrt is None else _columns.kept(wrt, self._sizes, self._kept.biases)
+
     def _samples(self, X):
         """X where the core can read it, and the leading shape of every result: (N,) or ()."""
         if not self._engine.reads(X):
@@ -900,7 +981,7 @@ class MLP:
 
     def _source(self, X, wrt):
         """X as a source of factors, for the verbs."""
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         rows = X
         if not self._engine.reads(X):
             rows = _validate.samples(X, self._sizes[0], self.dtype)
@@ -921,6 +1002,8 @@ class MLP:
 
     def __repr__(self):
         *hidden, output = self.activations
+        biases = self._kept.biases
+        biased = "" if all(biases) else f", bias={list(biases) if any(biases) else False}"
         scaled = "".join(
             f", {side} scaled"
             for side, pair in zip(("input", "output"), self._scaling, strict=True)
@@ -928,7 +1011,7 @@ class MLP:
         )
         return (
             f"MLP({list(self._sizes)}, activation={hidden}, output={output!r}, "
-            f"dtype='{self.dtype}'{scaled})"
+            f"dtype='{self.dtype}'{biased}{scaled})"
         )
 
     def __eq__(self, other):
@@ -936,6 +1019,7 @@ class MLP:
             return NotImplemented
         return (
             (self._sizes, self._pairs, self.dtype) == (other._sizes, other._pairs, other.dtype)
+            and self._kept.biases == other._kept.biases
             and np.array_equal(self._params, other._params)
             and all(
                 (a is None) == (b is None) and (a is None or np.array_equal(a, b))
@@ -952,7 +1036,7 @@ class MLP:
     def astype(self, dtype):
         """A new net with parameters and scalings converted to `dtype`, "float64" or "float32"."""
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
-        return MLP.from_layers(
+        net = MLP.from_layers(
             self._weights,
             self._biases,
             self._pairs,
@@ -960,9 +1044,13 @@ class MLP:
             *output_scaling,
             dtype=dtype,
         )
+        net._labels = self._labels.copy()
+        return net
 
     def __reduce__(self):
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
-        blocks = [W.copy() for W in self._weights], [b.copy() for b in self._biases]
+        weights = [W.copy() for W in self._weights]
+        blocks = weights, [b if b is None else b.copy() for b in self._biases]
         scalings = (*input_scaling, *output_scaling)
-        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str)
+        state = {"_labels": self._labels.copy()}
+        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str), state

@@ -24,14 +24,16 @@ EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "au
 def solve(J, r, damping, damping_matrix, solver="auto"):
     """p, (P,); or (len(damping), P) for several dampings."""
     lambdas = _validate.dampings(damping)
-    r = _validate.finite(_validate.like(r, J.outputs.shape, "r", J.dtype), "r")
+    r = _validate.finite(_validate.like(r, J.shape[:-1], "r", J.dtype), "r")
     M = metric(J, damping_matrix)
-    sizes, N, P = J._sizes, r.size // J.outputs.shape[-1], J.shape[-1]
-    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, J.dtype.itemsize, M is not None, P)
+    (*_, m, P), (*widths, _) = J.shape, J._sizes
+    sizes, N = (*widths, m), r.size // m
+    itemsize, dense = J.dtype.itemsize, M is not None
+    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, itemsize, dense, P=P)
     p = np.zeros((len(lambdas), P), J.dtype)
     zero = [i for i, each in enumerate(lambdas) if each == 0]
     rest = [i for i, each in enumerate(lambdas) if each > 0]
-    if r.size == 0:
+    if r.size == 0 or P == 0:
         zero = rest = []
     if zero:
         dense = solver == "direct" or (solver == "auto" and fits(J, r.size, P))

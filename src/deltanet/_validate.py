@@ -6,12 +6,16 @@ the rule and the value.
 
 import math
 import operator
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
+from deltanet._params import offsets
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -95,8 +99,16 @@ def hidden(spec, layers):
     return specs
 
 
+def hidden_sizes(value: Iterable[SupportsIndex]) -> list[int]:
+    """Widths of the hidden layers as a list of ints; `sizes` checks their range."""
+    try:
+        return [operator.index(n) for n in value]
+    except TypeError:
+        raise TypeError(f"hidden must be a sequence of integers; got {value!r}") from None
+
+
 def layers(weights, biases, kind):
-    """([W], [b], sizes, dtype) from arrays whose shapes agree; a bias of None is zero."""
+    """([W], [b or None], sizes, dtype) from arrays whose shapes agree."""
     weights = [numbers(W, f"weights[{k}]") for k, W in enumerate(weights)]
     biases = list(biases)
     if not weights or len(weights) != len(biases):
@@ -114,12 +126,13 @@ def layers(weights, biases, kind):
                 f"shape {weights[k - 1].shape}; got {W.shape}"
             )
         widths += [W.shape[0]] if k else [W.shape[1], W.shape[0]]
-        b = np.zeros(W.shape[0], W.dtype) if biases[k] is None else biases[k]
-        biases[k] = numbers(b, f"biases[{k}]")
+        if biases[k] is None:
+            continue
+        biases[k] = numbers(biases[k], f"biases[{k}]")
         if biases[k].shape != W.shape[:1]:
             raise ValueError(f"biases[{k}] must have shape {W.shape[:1]}; got {biases[k].shape}")
     if kind is None:
-        common = np.result_type(*weights, *biases)
+        common = np.result_type(*weights, *(b for b in biases if b is not None))
         kind = np.float32 if common in (np.float32, np.float16) else np.float64
     return weights, biases, sizes(widths), dtype(kind)
 
@@ -198,6 +211,33 @@ def out(array, shape, kind, *inputs):
     return array
 
 
+def labels(value: Iterable[str] | None, count: int, name: str) -> tuple[str, ...] | None:
+    """A tuple of `count` str, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be None or a list of str; got {value!r}")
+    texts = list(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be None or a list of str; got {text!r} in it")
+        if "\n" in text:
+            raise ValueError(f"{name} must be single lines; got {text!r}")
+    if len(texts) != count:
+        side = name.partition("_")[0]
+        raise ValueError(
+            f"{name} must have one entry for each of {count} {side}s; got {len(texts)}"
+        )
+    return tuple(str(text) for text in texts)
+
+
+def flag(value: object, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def threads(value, name="threads"):
     """A count of threads, at least 1."""
     try:
@@ -223,6 +263,15 @@ def like(value, shape, name, kind):
 
 
 COLUMNS_AT_ONCE = 8  # of 64 bits: a cache line
+
+
+def block(value: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Numbers of this shape, for a W or a b that a layer has."""
+    array = None if value is None else numbers(value, name)
+    if array is None or array.shape != shape:
+        got = None if array is None else array.shape
+        raise ValueError(f"{name} must have shape {shape}; got {got}")
+    return array
 
 
 def columns(value, shape, name, kind):
@@ -266,14 +315,15 @@ def weights(H, lead, m, kind):
 NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"
 
 
-def wrt(value, sizes):
-    """[(layer, whether W is kept, whether b is)] in the order of theta."""
+def wrt(value, sizes, biases):
+    """[(layer, whether W is kept, whether b is)] in the order of theta, of layers of which a part is kept."""
     layers = len(sizes) - 1
     if value is None or (isinstance(value, str) and value in ("weights", "biases", "last")):
         which = range(layers)[-1:] if value == "last" else range(layers)
-        return [(k, value != "biases", value != "weights") for k in which]
+        parts = [(k, value != "biases", value != "weights" and biases[k]) for k in which]
+        return [(k, W, b) for k, W, b in parts if W or b]
     if isinstance(value, np.ndarray) and value.dtype == bool:
-        return _mask(value, sizes)
+        return _mask(value, sizes, biases)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
     found = {}
@@ -287,22 +337,24 @@ def wrt(value, sizes):
             raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {kind!r} of a layer")
         if not -layers <= k < layers:
             raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
+        if kind == "biases" and not biases[k]:
+            raise ValueError(f"wrt must name biases that exist; layer {k % layers} has none")
         W, b = found.get(k % layers, (False, False))
-        found[k % layers] = (W or kind != "biases", b or kind != "weights")
+        found[k % layers] = (W or kind != "biases", b or (kind != "weights" and biases[k]))
     return [(k, *found[k]) for k in sorted(found)]
 
 
-def _mask(mask, sizes):
+def _mask(mask, sizes, biases):
     """wrt as a boolean vector that is constant on each W and each b."""
-    total = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+    total = offsets(sizes, biases)[-1]
     if mask.shape != (total,):
         raise ValueError(f"wrt must have shape ({total},) as a boolean vector; got {mask.shape}")
     kept, start = [], 0
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         wanted = []
-        for name, size in (("weights", n_in * n_out), ("biases", n_out)):
+        for name, size in (("weights", n_in * n_out), ("biases", n_out * biases[k])):
             part = mask[start : start + size]
-            if part.any() != part.all():
+            if part.any() and not part.all():
                 raise ValueError(
                     f"wrt must be constant on the {name} of each layer; those of layer {k} are mixed"
                 )
@@ -325,7 +377,7 @@ def covariance(Sigma, kept, sizes, kind):
     """(form, Sigma): "scalar", "diagonal", "kronecker", "low rank" or "dense", of the kept parameters."""
     P, first = kept.size, Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
     if isinstance(first, (list, tuple)) and not (len(first) and np.isscalar(first[0])):
-        return "kronecker", _pairs(Sigma, kept, sizes, kind)
+        return "kronecker", pairs(Sigma, kept, sizes, kind)
     array = numbers(Sigma, "Sigma")
     if array.shape == ():
         return "scalar", kind.type(array)
@@ -339,22 +391,103 @@ def covariance(Sigma, kept, sizes, kind):
     return name, np.require(array, kind, ["C", "A"])
 
 
-def _pairs(Sigma, kept, sizes, kind):
+def pairs(Sigma, kept, sizes, kind):
     """One Kronecker pair (A, B) for each kept layer."""
-    layers = [k for k, W, b in kept.layers if W and b]
-    if len(layers) < len(kept.layers):
-        raise ValueError(
-            "Sigma of pairs (A, B) needs layers of which the weights and biases are kept"
-        )
-    if len(Sigma) != len(layers) or any(len(pair) != 2 for pair in Sigma):
-        raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(layers)} layers")
+    shapes = kronecker_shapes(kept.layers, sizes)
+    if len(Sigma) != len(shapes) or any(len(pair) != 2 for pair in Sigma):
+        raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(shapes)} layers")
     return [
         (
-            like(A, (sizes[k] + 1, sizes[k] + 1), f"A of layer {k}", kind),
-            like(B, (sizes[k + 1], sizes[k + 1]), f"B of layer {k}", kind),
+            like(A, (n_a, n_a), f"A of layer {k}", kind),
+            like(B, (n_b, n_b), f"B of layer {k}", kind),
         )
-        for k, (A, B) in zip(layers, Sigma, strict=True)
+        for (k, *_), (n_a, n_b), (A, B) in zip(kept.layers, shapes, Sigma, strict=True)
     ]
+
+
+def kronecker_shapes(layers, sizes):
+    """(n_a, n_b), the sides of A and B, of each kept layer: A has rows for W and one for b, if kept."""
+    return [(sizes[k] * W + b, sizes[k + 1]) for k, W, b in layers]
+
+
+def kronecker(pairs: Any) -> tuple[list[tuple[NDArray[Any], NDArray[Any]]], np.dtype[Any]]:
+    """(pairs (A, B) of symmetric matrices, their dtype)."""
+    pairs = [tuple(pair) for pair in pairs]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("pairs must hold (A, B) of each layer")
+    found = [
+        (numbers(A, f"A of layer {k}"), numbers(B, f"B of layer {k}"))
+        for k, (A, B) in enumerate(pairs)
+    ]
+    kind = common_dtype([array for pair in found for array in pair])
+    for k, pair in enumerate(found):
+        for name, C in zip("AB", pair, strict=True):
+            if C.ndim != 2 or C.shape[0] != C.shape[1] or not len(C):
+                raise ValueError(f"{name} of layer {k} must be a square matrix; got {C.shape}")
+            with np.errstate(invalid="ignore"):
+                skew = abs(C - C.T).max()
+            if skew > 1e-6 * abs(C).max():
+                raise ValueError(
+                    f"{name} of layer {k} must be symmetric; {name} - {name}^T reaches {skew:.3g}"
+                )
+    return [tuple(np.require(C, kind, ["C", "A"]) for C in pair) for pair in found], kind
+
+
+def common_dtype(arrays: Iterable[NDArray[Any]]) -> np.dtype[Any]:
+    """float32 of arrays that are all of it or of half precision, else float64."""
+    kinds = {array.dtype for array in arrays}
+    small = kinds and kinds <= {np.dtype(np.float32), np.dtype(np.float16)}
+    return DTYPES[1 if small else 0]
+
+
+def flags(value: Any, count: int, name: str) -> tuple[bool, ...]:
+    """True or False of each of `count` layers, from one for all or one each."""
+    several = isinstance(value, (list, tuple, np.ndarray))
+    each = list(value) if several else [value] * count
+    if len(each) != count or not all(isinstance(one, (bool, np.bool_)) for one in each):
+        raise ValueError(
+            f"{name} must be True or False, or one each of {count} layers; got {value!r}"
+        )
+    return tuple(bool(one) for one in each)
+
+
+def spelled(*lengths: int | str) -> str:
+    """A shape in which a letter may stand for a length: (3, n)."""
+    return f"({', '.join(map(str, lengths))}{',' * (len(lengths) == 1)})"
+
+
+def picked(index: Any, N: int) -> int | slice | NDArray[np.intp]:
+    """An index of samples: an int of 0 .. N - 1, a slice, or an array of ints that are in range."""
+    if isinstance(index, slice):
+        return index
+    rule = "J[...] takes one int, slice, boolean mask (N,) or list of ints, of samples"
+    if isinstance(index, tuple):
+        raise TypeError(f"{rule}; got {index!r}")
+    array = numbers(index, "an index of samples")
+    if array.dtype == bool and array.shape == (N,):
+        return np.flatnonzero(array)
+    if array.size == 0 and array.ndim == 1 and array.dtype != bool:
+        return np.empty(0, np.intp)
+    if array.dtype == bool:
+        raise IndexError(f"a mask must have shape ({N},); got {array.shape}")
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise TypeError(f"{rule}; got {index!r}")
+    outside = (array < -N) | (array >= N)
+    if outside.any():
+        raise IndexError(f"a sample must be between {-N} and {N - 1}; got {array[outside][0]}")
+    return int(array) % N if array.ndim == 0 else array.astype(np.intp) % max(N, 1)
+
+
+def row_weights(R: Any, rows: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
+    """R (N, q, m), or (N, m), of rows (N, m); without N of a single sample."""
+    array = numbers(R, "R")
+    *lead, m = rows
+    full = array.ndim == len(lead) + 2 and array.shape[:-2] == tuple(lead)
+    if array.shape != rows and not (full and array.shape[-1] == m and array.shape[-2] > 0):
+        raise ValueError(
+            f"R must have shape {spelled(*rows)} or {spelled(*lead, 'q', m)}, q > 0; got {array.shape}"
+        )
+    return np.require(array, kind, ["C", "A"])
 
 
 def table(X, width):
@@ -390,6 +523,26 @@ def at_least_zero(value, shape, name):
     if (array < 0).any():
         raise ValueError(f"{name} must be at least 0; got {array.min()}")
     return array
+
+
+def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArray[Any]]:
+    """(X, Y) as finite tables (N, n_0) and (N, m) of N >= 2 rows, in the dtype of the net they are for."""
+    tables = []
+    for value, name in ((X, "X"), (Y, "Y")):
+        array = numbers(value, name)
+        if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+            raise ValueError(f"{name} must have shape (N, features) or (N,); got {array.shape}")
+        array = finite(array if array.ndim == 2 else array[:, None], name)
+        with np.errstate(over="ignore", under="ignore"):
+            array = array.astype(kind)
+        tables.append(finite(array, f"{name} as {kind}"))
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(
+            f"X and Y must hold as many samples; got {len(tables[0])} and {len(tables[1])}"
+        )
+    if len(tables[0]) < 2:
+        raise ValueError(f"X must hold two samples at least; got {len(tables[0])}")
+    return tables
 
 
 def sample_weights(value, N):

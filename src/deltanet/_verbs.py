@@ -10,6 +10,7 @@ import numpy as np
 from deltanet import _limits, _memory, _validate
 from deltanet._core import tiles
 from deltanet._core.engine import FORMS
+from deltanet._kfac import KFAC
 from deltanet._params import views
 from deltanet._progress import reporting
 
@@ -29,12 +30,14 @@ class Source:
     kept : Kept
     read : tuple of ndarray
         What a result must share no memory with.
+    rows : int, optional
+        Rows of J a sample, which factors may have in place of the outputs of a net: `m`.
     """
 
-    def __init__(self, engine, sizes, dtype, kept, lead, X=None, factors=None, read=()):
+    def __init__(self, engine, sizes, dtype, kept, lead, X=None, factors=None, read=(), rows=None):
         self.engine, self.sizes, self.dtype, self.kept = engine, sizes, dtype, kept
         self.lead, self.X, self.factors, self.read = lead, X, factors, read
-        self.N, self.m = (lead[0] if lead else 1), sizes[-1]
+        self.N, self.m = (lead[0] if lead else 1), (sizes[-1] if rows is None else rows)
 
     def result(self, out, shape, what, *others, instead=BLOCKS):
         """`out` where it was given and fits, else a new array."""
@@ -82,7 +85,7 @@ class Source:
         """(slice of samples, arguments of `Engine.run`) of all samples."""
         if self.factors is not None:
             inputs, deltas = self.factors
-            yield slice(0, self.N), {"inputs": inputs, "deltas": deltas}
+            yield slice(0, self.N), {"inputs": inputs, "deltas": deltas, "r": self.m}
         elif self.is_whole():
             yield slice(0, self.N), {"X": self.whole()}
         else:
@@ -233,24 +236,18 @@ def _some_rows(source, A, g, part, given, J, HJ, H, R, threads):
 
 def cut(given, part):
     """The same source, of some samples."""
-    return {
-        name: array[part]
-        if name == "X"
-        else [None if factor is None else factor[part] for factor in array]
-        for name, array in given.items()
+    if "X" in given:
+        return {"X": given["X"][part]}
+    return given | {
+        name: [None if factor is None else factor[part] for factor in given[name]]
+        for name in ("inputs", "deltas")
     }
 
 
 def kfac(source, H=None, threads=None, progress=None):
-    """[(A, B)] of each kept layer."""
-    H = source.weights(H)
-    sizes, layers = source.sizes, source.kept.layers
-    for k, weights, bias in layers:
-        if not (weights and bias):
-            raise ValueError(
-                f"kfac needs both weights and biases of a layer; wrt keeps one of them in layer {k}"
-            )
-    sides = [n for k, *_ in layers for n in (sizes[k] + 1, sizes[k + 1])]
+    """The pairs (A, B) of each kept layer."""
+    H, layers = source.weights(H), source.kept.layers
+    sides = [n for pair in _validate.kronecker_shapes(layers, source.sizes) for n in pair]
     length = sum(n * n for n in sides)
     buffer = source.result(None, (length,), "kfac", instead="use ggn_diagonal()")
     source.run(threads, progress, ("H",) if H is not None else (), kfac=buffer, H=H)
@@ -260,7 +257,8 @@ def kfac(source, H=None, threads=None, progress=None):
         at += n * n
     pairs = list(zip(factors[::2], factors[1::2], strict=True))
     tiles.mirror(factors, [1 / max(1, source.N), 1] * len(pairs), threads)
-    return pairs
+    biases = tuple(bias for *_, bias in layers)
+    return KFAC.__new__(KFAC)._fill(pairs, biases, source.dtype)
 
 
 def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress=None, one=None):
@@ -268,7 +266,7 @@ def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress
     right = source if other is None else other
     m = source.m
     shape, name = {
-        tiles.ALL: ((*source.lead, m, *right.lead, m), "gram"),
+        tiles.ALL: ((*source.lead, m, *right.lead, right.m), "gram"),
         tiles.EACH: ((m, *source.lead, *right.lead), "gram_per_output"),
         tiles.TRACED: ((*source.lead, *right.lead), "gram_trace"),
     }[outputs]
@@ -285,12 +283,18 @@ def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress
             one,
             _validate.count(threads),
             report,
+            m,
+            right.m,
         )
     return out
 
 
 def covariance(source, Sigma, out=None, threads=None, progress=None):
     """J Sigma J^T of each sample: (N, m, m)."""
+    if isinstance(Sigma, KFAC):
+        if Sigma._pairs is None:
+            return _kronecker().covariance(source, Sigma, out, threads, progress)
+        Sigma = Sigma._pairs
     form, Sigma = _validate.covariance(Sigma, source.kept, source.sizes, source.dtype)
     shape = (*source.lead, source.m, source.m)
     out = source.result(out, shape, "covariance", *arrays(Sigma))
@@ -300,13 +304,17 @@ def covariance(source, Sigma, out=None, threads=None, progress=None):
     return out
 
 
+def _kronecker():
+    from deltanet import _kronecker  # which imports this module
+
+    return _kronecker
+
+
 def parts(form, Sigma, source):
     """Sigma as the core reads it: see `Engine.point_sigma`."""
     if form == "diagonal":
-        return [
-            (W, b) if source.kept.holds(k) else None
-            for k, (W, b) in enumerate(views(source.kept.spread(Sigma), source.sizes))
-        ]
+        blocks = views(source.kept.spread(Sigma), source.sizes, source.kept.biases)
+        return [pair if source.kept.holds(k) else None for k, pair in enumerate(blocks)]
     if form == "low rank":
         return source.kept.spread(np.ascontiguousarray(Sigma.T))
     if form == "kronecker":
@@ -329,10 +337,14 @@ def arrays(Sigma):
 
 def full_covariance(source, Sigma, threads=None):
     """J Sigma J^T of every sample against every other: (N, m, N, m)."""
-    form, Sigma = _validate.covariance(Sigma, source.kept, source.sizes, source.dtype)
     N, m = source.N, source.m
     shape = (*source.lead, m, *source.lead, m)
     _memory.room(shape, source.dtype, "the full covariance", "use full=False")
+    if isinstance(Sigma, KFAC):
+        if Sigma._pairs is None:
+            return _kronecker().full_covariance(source, Sigma, threads)
+        Sigma = Sigma._pairs
+    form, Sigma = _validate.covariance(Sigma, source.kept, source.sizes, source.dtype)
     if form == "scalar":
         return gram(source, threads=threads) * Sigma
     if form == "kronecker":
@@ -374,14 +386,11 @@ def _full_kronecker(source, Sigma, threads):
     """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
     left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
-    for (k, *_), (A, B) in zip(source.kept.layers, Sigma, strict=True):
-        h, d, n = inputs[k], deltas[k], inputs[k].shape[-1]
-        h1 = np.concatenate([h, np.ones((len(h), 1), h.dtype)], axis=1)
-        hA, dB = np.zeros_like(h1), np.zeros_like(d)
-        tiles.multiply(hA, h1, A, threads)
-        tiles.multiply(dB.reshape(-1, len(B)), d.reshape(-1, len(B)), B, threads)
-        left_inputs[k], ones[k] = np.ascontiguousarray(hA[:, :n]), hA[:, n].copy()
-        left_deltas[k] = dB
+    for (k, W, bias), (A, B) in zip(source.kept.layers, Sigma, strict=True):
+        h1, left_deltas[k] = turned(source, inputs[k], deltas[k], W, bias, A, B, threads)
+        if W:
+            left_inputs[k] = np.ascontiguousarray(h1[:, : inputs[k].shape[-1]])
+        ones[k] = h1[:, -1].copy() if bias else None
     left = Source(
         source.engine,
         source.sizes,
@@ -389,8 +398,19 @@ def _full_kronecker(source, Sigma, threads):
         source.kept,
         source.lead,
         factors=(left_inputs, left_deltas),
+        rows=source.m,
     )
     K = gram(left, source, threads=threads, one=ones)
     side = math.prod(source.lead) * source.m
     tiles.mirror([K.reshape(side, side)], None, threads)
     return K
+
+
+def turned(source, h, delta, weights, bias, A, B, threads):
+    """([h 1] A (N, n_a), delta B (N, m, n_b)) of a layer, of its parts that are kept."""
+    kept = ([h] if weights else []) + ([np.ones((len(h), 1), h.dtype)] if bias else [])
+    h1 = np.concatenate(kept, axis=1)
+    g, d = np.zeros_like(h1), np.zeros_like(delta)
+    tiles.multiply(g, h1, A, threads)
+    tiles.multiply(d.reshape(-1, len(B)), delta.reshape(-1, len(B)), B, threads)
+    return g, d

@@ -15,7 +15,8 @@ cdef class Engine:
     cdef Layer* layer
     cdef bint is_double
     cdef Py_ssize_t itemsize, flops
-    cdef object theta, affine
+    cdef object theta
+    cdef readonly object affine
     cdef readonly Columns everything
     cdef bint holds(self, array, int flags) noexcept
     cdef void prepare(self, Job* job, Py_ssize_t N, Columns columns) noexcept

@@ -331,9 +331,9 @@ cdef class Call(Work):
             job.at_A, job.at_B = self.at, self.at + L1
             job.kfac_length = 0
             for k in range(1, L1):
-                if job.column[k] < 0:
+                if job.column[k] < 0 and job.bias_column[k] < 0:
                     continue
-                pitch = job.net.layer[k].n_in + (job.bias_column[k] >= 0)
+                pitch = (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
                 self.at[k] = job.kfac_length
                 self.at[L1 + k] = job.kfac_length + pitch * pitch
                 job.kfac_length += pitch * pitch + job.net.layer[k].n_out * job.net.layer[k].n_out
@@ -487,9 +487,10 @@ cdef void add_columns(Job* job, Py_ssize_t first, Py_ssize_t last, floating zero
     at = add_part(<floating*> job.vjp, job, 0, vjp_length(job), 0, first, last)
     at = add_part(<floating*> job.diagonal, job, at, diagonal_length(job), 0, first, last)
     for k in range(1, job.net.L + 1 if job.kfac_length > 0 else 0):
-        if job.column[k] < 0:
+        if job.column[k] < 0 and job.bias_column[k] < 0:
             continue
-        pitch, n = job.net.layer[k].n_in + (job.bias_column[k] >= 0), job.net.layer[k].n_out
+        pitch = (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
+        n = job.net.layer[k].n_out
         at = add_part(<floating*> job.kfac + job.at_A[k], job, at, pitch * pitch, pitch, first, last)
         at = add_part(<floating*> job.kfac + job.at_B[k], job, at, n * n, n, first, last)
     add_part(<floating*> job.ggn, job, at, ggn_length(job), job.P, first, last)

@@ -16,7 +16,7 @@ from deltanet._core import buffers
 from deltanet._core.context cimport CONTEXT
 from deltanet._core.engine cimport Columns, Engine
 from deltanet._core.hold cimport limit_thread
-from deltanet._core.loops cimport transpose
+from deltanet._core.loops cimport combine, transpose
 from deltanet._core.net cimport Context, Net
 from deltanet._core.plan cimport GRAM_ROWS, kept_before, kept_length
 from deltanet._core.product cimport gemm
@@ -31,6 +31,7 @@ ALL, EACH, TRACED = ALL_OUTPUTS, EACH_OUTPUT, TRACE  # forms of a Gram matrix
 
 cdef enum:
     PRODUCT_COLUMNS = 512
+    EACH_SAMPLES = 16     # of small products
     MIRROR_COLUMNS = 32   # that fit the nearest cache
     MIRROR_WORK = 8       # multiplications that take as long as one number of a mirrored matrix
     FINEST_TILES = 8      # that a Gram matrix is cut into, where it can be
@@ -97,6 +98,33 @@ def multiply(C, A, B, threads=None):
     if tiles.K > 0:
         with _parallel.held_blas():
             tiles.share(product_body, <double> tiles.M * tiles.K * tiles.N, threads)
+
+
+def multiply_each(C, A, B, threads=None):
+    """C_s (M, N) = A_s (M, K) B_s (K, N) for each sample s, by plain loops: all are small."""
+    cdef Each each = Each()
+    each.is_double = C.dtype == np.float64
+    each.C, each.A, each.B, each.samples_count = data(C), data(A), data(B), A.shape[0]
+    each.M, each.K, each.N = A.shape[1], A.shape[2], B.shape[2]
+    each.units = (each.samples_count + EACH_SAMPLES - 1) // EACH_SAMPLES
+    each.share(each_body, A.size * B.shape[2], threads)
+
+
+cdef class Each(Tiles):
+    """Small products, one a sample."""
+
+    cdef Py_ssize_t samples_count
+
+
+cdef void each_body(Tiles at, Py_ssize_t unit, int rank) noexcept nogil:
+    cdef Py_ssize_t s, first = unit * EACH_SAMPLES
+    for s in range(first, min(first + EACH_SAMPLES, (<Each> at).samples_count)):
+        if at.is_double:
+            combine(CONTEXT.simd, <double*> at.C + s * at.M * at.N, <const double*> at.A + s * at.M * at.K,
+                    <const double*> at.B + s * at.K * at.N, at.M, at.N, at.K)
+        else:
+            combine(CONTEXT.simd, <float*> at.C + s * at.M * at.N, <const float*> at.A + s * at.M * at.K,
+                    <const float*> at.B + s * at.K * at.N, at.M, at.N, at.K)
 
 
 cdef void product_body(Tiles at, Py_ssize_t unit, int rank) noexcept nogil:
@@ -174,53 +202,57 @@ cdef void mirror_strip(floating* C, Py_ssize_t n, Py_ssize_t first, floating sca
 
 
 def gram(Engine engine, K, left, right=None, int outputs=ALL_OUTPUTS, Columns columns=None, one=None, threads=None,
-         progress=None):
-    """K = J J'^T for all pairs of outputs (N, m, N', m), for each (m, N, N'), or their mean (N, N').
+         progress=None, Py_ssize_t r=0, Py_ssize_t r2=0):
+    """K = J J'^T for all pairs of rows (N, r, N', r'), for each row of a sample (r, N, N'), or their mean (N, N').
 
     A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and half of K is made and
-    mirrored. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,).
+    mirrored. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,). `r` and `r2`
+    are the rows a sample of the two sides, m if they are 0.
     """
-    cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m = engine.net.m, a, b, B, size
+    cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m, a, b, B, size
     cdef Py_ssize_t lanes = 32 // engine.itemsize
     cdef Panels panels
     if N == 0 or N2 == 0 or (columns is not None and columns.P == 0):
         return
     columns = columns or engine.everything
+    r = r or engine.net.m
+    r2 = r if right is None else r2 or engine.net.m
+    m = max(r, r2)
     B = max(lanes, GRAM_ROWS // m // lanes * lanes)
     size = max(1, _limits.FACTOR_BYTES // (kept_length(&engine.net, m, B) * engine.itemsize)) * B
-    kept, kept2 = panel(engine, min(N, size), B), None
+    kept, kept2 = panel(engine, min(N, size), B, r), None
     for a in range(0, N, size):
-        fill(engine, kept, left, a, min(size, N - a), B, outputs, columns, threads)
+        fill(engine, kept, left, a, min(size, N - a), B, r, outputs, columns, threads)
         for b in range(0, N2 if right is not None else a + 1, size):
             if right is None and b == a:
                 other = kept
             else:
-                kept2 = panel(engine, min(N2, size), B) if kept2 is None else kept2
-                fill(engine, kept2, left if right is None else right, b, min(size, N2 - b), B, outputs, columns,
-                     threads)
+                kept2 = panel(engine, min(N2, size), B, r2) if kept2 is None else kept2
+                fill(engine, kept2, left if right is None else right, b, min(size, N2 - b), B, r2, outputs,
+                     columns, threads)
                 other = kept2
             panels = Panels(engine, columns, one)
-            panels.work_on(K, outputs, kept, other, a, b, N, N2, B, size, threads)
+            panels.work_on(K, outputs, kept, other, a, b, N, N2, B, r, r2, size, threads)
         if progress is not None:
             progress(min(N, a + size))
     if right is None:
-        mirror([K.reshape(N * m, N * m)] if outputs == ALL_OUTPUTS else list(K.reshape(-1, N, N)), None, threads)
+        mirror([K.reshape(N * r, N * r)] if outputs == ALL_OUTPUTS else list(K.reshape(-1, N, N)), None, threads)
 
 
-def panel(Engine engine, Py_ssize_t N, Py_ssize_t B):
+def panel(Engine engine, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r):
     """Memory for the factors of N samples."""
-    return buffers.lend(((N + B - 1) // B, kept_length(&engine.net, engine.net.m, B)), engine.theta.dtype)
+    return buffers.lend(((N + B - 1) // B, kept_length(&engine.net, r, B)), engine.theta.dtype)
 
 
-def fill(Engine engine, kept, side, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B, int outputs, Columns columns,
-         threads):
+def fill(Engine engine, kept, side, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r, int outputs,
+         Columns columns, threads):
     """The factors of some samples, in blocks of B lanes."""
     stop = start + N
     if isinstance(side, np.ndarray):
         source = {"X": side[start:stop]}
     else:
         inputs, deltas = ([None if f is None else f[start:stop] for f in factors] for factors in side)
-        source = {"inputs": inputs, "deltas": deltas}
+        source = {"inputs": inputs, "deltas": deltas, "r": r}
     engine.run(N, columns, **source, lanes_kept=kept, B=B, interleaved=outputs == ALL_OUTPUTS, threads=threads)
 
 
@@ -239,7 +271,8 @@ cdef class Panels(Tiles):
     cdef const void** one
     cdef int outputs
     cdef bint same                 # both panels are one, of whose tiles the lower half is made
-    cdef Py_ssize_t lanes, pitch   # of a block, and its bytes
+    cdef Py_ssize_t lanes, pitch, pitch2  # of a block, and its bytes on either side
+    cdef Py_ssize_t r, r2          # rows a sample
     cdef Py_ssize_t start, start2, all_M, all_N
     cdef Py_ssize_t rows, columns2, parts, parts2, blocks2  # of a tile; tiles of a block, each way
 
@@ -257,24 +290,24 @@ cdef class Panels(Tiles):
         free(self.one)
 
     cdef int work_on(self, K, int outputs, kept, kept2, Py_ssize_t start, Py_ssize_t start2, Py_ssize_t N,
-                     Py_ssize_t N2, Py_ssize_t B, Py_ssize_t size, threads) except -1:
+                     Py_ssize_t N2, Py_ssize_t B, Py_ssize_t r, Py_ssize_t r2, Py_ssize_t size, threads) except -1:
         """All tiles of two panels of at most `size` samples, which begin at these samples."""
-        cdef Py_ssize_t m = self.engine.net.m, repeat = m if outputs == ALL_OUTPUTS else 1, blocks, bytes
+        cdef Py_ssize_t wide = r if outputs == ALL_OUTPUTS else 1, wide2 = r2 if outputs == ALL_OUTPUTS else 1
+        cdef Py_ssize_t blocks, bytes
         cdef double work
         self.C, self.A, self.B, self.outputs, self.same = data(K), data(kept), data(kept2), outputs, kept is kept2
-        self.start, self.start2, self.all_M, self.all_N = start, start2, N, N2
+        self.start, self.start2, self.all_M, self.all_N, self.r, self.r2 = start, start2, N, N2, r, r2
         self.M, self.N, self.lanes = min(size, N - start), min(size, N2 - start2), B
-        self.pitch = kept.shape[1] * self.engine.itemsize
+        self.pitch, self.pitch2 = kept.shape[1] * self.engine.itemsize, kept2.shape[1] * self.engine.itemsize
         blocks, self.blocks2 = (self.M + B - 1) // B, (self.N + B - 1) // B
-        self.rows = self.columns2 = max(B, GRAM_ROWS // B * B) if repeat > 1 else B
-        self.parts2 = (B * repeat + self.columns2 - 1) // self.columns2
-        self.parts = self.parts2
+        self.rows = self.columns2 = max(B, GRAM_ROWS // B * B)
+        self.parts, self.parts2 = (B * wide + self.rows - 1) // self.rows, (B * wide2 + self.rows - 1) // self.rows
         while self.rows > LEAST_ROWS and blocks * self.blocks2 * self.parts * self.parts2 < FINEST_TILES:
             self.rows = max(<Py_ssize_t> LEAST_ROWS, self.rows // 2)  # few samples of many outputs: threads share those
-            self.parts = (B * repeat + self.rows - 1) // self.rows
+            self.parts = (B * wide + self.rows - 1) // self.rows
         self.units = blocks * self.blocks2 * self.parts * self.parts2
-        work = <double> self.M * self.N * m * repeat * kept_length(&self.engine.net, 1, 1)
-        bytes = B * B * (1 + repeat) + (0 if CONTEXT.tiles else self.rows * B * repeat)
+        work = <double> self.M * self.N * r * wide2 * kept_length(&self.engine.net, 1, 1)
+        bytes = B * B * (1 + wide2) + (0 if CONTEXT.tiles else self.rows * B * wide2)
         try:
             self.reserve(thread_count(threads, work, self.units), 0, bytes * self.engine.itemsize + 64)
             if CONTEXT.tiles:
@@ -297,7 +330,7 @@ cdef void gram_body(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil:
 cdef void gram_tile(Panels at, Py_ssize_t unit, int rank, floating zero) noexcept nogil:
     """One tile, layer by layer."""
     cdef const Net* net = &at.engine.net
-    cdef Py_ssize_t k, a, b, repeat = net.m if at.outputs == ALL_OUTPUTS else 1, B = at.lanes
+    cdef Py_ssize_t k, a, b, B = at.lanes
     cdef Corner corner
     cdef const floating* left
     cdef const floating* right
@@ -313,16 +346,16 @@ cdef void gram_tile(Panels at, Py_ssize_t unit, int rank, floating zero) noexcep
     corner.first, corner.N = at.start + a * B, min(B, at.M - a * B)
     corner.first2, corner.N2 = at.start2 + b * B, min(B, at.N - b * B)
     corner.B, corner.B2 = whole_vectors(corner.N, sizeof(floating)), whole_vectors(corner.N2, sizeof(floating))
-    corner.row_stop = min(corner.row + at.rows, corner.N * repeat)
-    corner.column_stop = min(corner.column + at.columns2, corner.N2 * repeat)
-    corner.rows, corner.columns, corner.m = at.all_M, at.all_N, net.m
+    corner.row_stop = min(corner.row + at.rows, corner.N * (at.r if at.outputs == ALL_OUTPUTS else 1))
+    corner.column_stop = min(corner.column + at.columns2, corner.N2 * (at.r2 if at.outputs == ALL_OUTPUTS else 1))
+    corner.rows, corner.columns, corner.r, corner.r2 = at.all_M, at.all_N, at.r, at.r2
     if corner.row >= corner.row_stop or corner.column >= corner.column_stop:
         return
     for k in range(1, net.L + 1):
         if at.columns.column[k] < 0 and at.columns.bias_column[k] < 0:
             continue
-        left = <const floating*> (<const char*> at.A + a * at.pitch) + kept_before(net, k, net.m, corner.B)
-        right = <const floating*> (<const char*> at.B + b * at.pitch) + kept_before(net, k, net.m, corner.B2)
+        left = <const floating*> (<const char*> at.A + a * at.pitch) + kept_before(net, k, at.r, corner.B)
+        right = <const floating*> (<const char*> at.B + b * at.pitch2) + kept_before(net, k, at.r2, corner.B2)
         gram_layer(<floating*> at.C, at.outputs, left + net.layer[k].n_in * corner.B, left,
                    right + net.layer[k].n_in * corner.B2, right,
                    <const floating*> at.one[k] + corner.first if at.one != NULL and at.one[k] != NULL

@@ -24,7 +24,7 @@ cdef enum:
     FULL = 4
 
 cdef struct Pair:            # what Sigma has of a layer
-    const void* A            # diagonal: (n_out, n_in), of W; Kronecker: (n_in + 1, n_in + 1), or (n_in, n_in)
+    const void* A            # diagonal: (n_out, n_in), of W; Kronecker: ([n_in] + [1])^2, of W and b that are kept
     const void* B            # diagonal: (n_out,), of b; Kronecker: (n_out, n_out)
 
 
@@ -88,10 +88,11 @@ cdef inline void unit_variances(floating* variance, const floating* A, const flo
 
 cdef inline void quadratic(floating* q, const floating* A, const floating* h, floating* work,
                            const Layout* at) noexcept nogil:
-    """[h 1] A [h 1]^T    (B,)"""
-    cdef Py_ssize_t i, s, n = at.n_in, B = at.B, pitch = n + (at.bias_column >= 0)
+    """[h 1] A [h 1]^T    (B,), without h if W is not kept"""
+    cdef Py_ssize_t i, s, n = at.n_in if at.column >= 0 else 0, B = at.B, pitch = n + (at.bias_column >= 0)
     memset(q, 0, B * sizeof(floating))
-    product(work, B, A, pitch, 1, h, B, n, B, n, <const floating*> NULL, False, at.context)
+    if n > 0:
+        product(work, B, A, pitch, 1, h, B, n, B, n, <const floating*> NULL, False, at.context)
     if pitch > n:
         for s in range(B):
             q[s] = A[n * pitch + n]

@@ -1,10 +1,10 @@
 # Tiles of J J'^T:  K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
 #
 # First the factors of blocks of samples are kept, all layers of each, then some rows of a block against some columns of
-# another one make a tile, which is written where it lies in K. Forms: all pairs of outputs, where delta is kept as
-# (n_out, B, m), so that rows and columns lie as those of K; each output by itself, K (m, N, N'), and the mean over the
-# outputs, K (N, N'): there delta is (m, n_out, B).
-# Workspace of a tile: h h'^T + 1 (B, B'), the same with each column m times, and, for BLAS, the product (rows, B' m).
+# another one make a tile, which is written where it lies in K. Forms: all pairs of outputs, K (N, r, N', r'), where
+# delta is kept as (n_out, B, r), so that rows and columns lie as those of K; each output by itself, K (r, N, N'), and
+# the mean over the outputs, K (N, N'): there delta is (r, n_out, B), and r' is r.
+# Workspace of a tile: h h'^T + 1 (B, B'), the same with each column r' times, and, for BLAS, the product (rows, B' r').
 
 from cython cimport floating
 from libc.string cimport memcpy
@@ -29,7 +29,7 @@ cdef struct Corner:            # a tile
     Py_ssize_t row, row_stop   # of the left block: samples, or pairs of sample and output
     Py_ssize_t column, column_stop
     Py_ssize_t rows, columns   # samples of all of K
-    Py_ssize_t m
+    Py_ssize_t r, r2           # rows a sample, left and right
     bint diagonal              # whether what lies above the diagonal is left out
 
 
@@ -53,11 +53,12 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
                             bint biases, Py_ssize_t n_in, Py_ssize_t n_out, bint add, const Corner* at,
                             floating* work, const Context* context) noexcept nogil:
     """One layer's part, written or added; `one` (N,) takes the place of the 1 where it is given."""
-    cdef Py_ssize_t i, j, o, row, stop, reach, m = at.m, B = at.B, B2 = at.B2
-    cdef Py_ssize_t repeat = m if outputs == ALL_OUTPUTS else 1, depth = m * n_out if outputs == TRACE else n_out
+    cdef Py_ssize_t i, j, o, row, stop, reach, B = at.B, B2 = at.B2
+    cdef Py_ssize_t r = at.r if outputs == ALL_OUTPUTS else 1, r2 = at.r2 if outputs == ALL_OUTPUTS else 1
+    cdef Py_ssize_t depth = at.r * n_out if outputs == TRACE else n_out
     cdef floating* hh = work
     cdef floating* H = hh
-    cdef floating* product_work = work + (1 + repeat) * B * B2
+    cdef floating* product_work = work + (1 + r2) * B * B2
     for i in range(B):
         for j in range(B2):
             hh[i * B2 + j] = (one[min(i, at.N - 1)] if one != NULL else 1) if biases else 0
@@ -65,13 +66,13 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
         product(hh, B2, h, 1, B, h2, B2, B, B2, n_in, <const floating*> NULL, True, context)
     if outputs == TRACE:
         for i in range(B * B2):
-            hh[i] /= m
-    if repeat > 1:
+            hh[i] /= at.r
+    if r2 > 1:
         H = hh + B * B2
         for i in range(B * B2):
-            for o in range(m):
-                H[i * m + o] = hh[i]
-    for o in range(m if outputs == EACH_OUTPUT else 1):
+            for o in range(r2):
+                H[i * r2 + o] = hh[i]
+    for o in range(at.r if outputs == EACH_OUTPUT else 1):
         row = at.row
         while row < at.row_stop:
             stop, reach = at.row_stop, at.column_stop
@@ -80,8 +81,7 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
                 reach = min(reach, stop)
             if reach > at.column:
                 fold_product(
-                    K + (((o * at.rows + at.first) * repeat + row) * at.columns + at.first2) * repeat + at.column,
-                    at.columns * repeat, delta + o * n_out * B + row, B * repeat,
-                    delta2 + o * n_out * B2 + at.column, B2 * repeat, stop - row, reach - at.column, depth,
-                    H + at.column, B2 * repeat, repeat, row, product_work, add, context)
+                    K + (((o * at.rows + at.first) * r + row) * at.columns + at.first2) * r2 + at.column,
+                    at.columns * r2, delta + o * n_out * B + row, B * r, delta2 + o * n_out * B2 + at.column, B2 * r2,
+                    stop - row, reach - at.column, depth, H + at.column, B2 * r2, r, row, product_work, add, context)
             row = stop
