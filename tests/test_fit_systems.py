@@ -12,7 +12,7 @@ import pytest
 from oracle import Case, assert_close
 
 import deltanet as dn
-from deltanet import _memory
+from deltanet import _limits, _memory
 from deltanet._fit import problem as problems
 from deltanet._fit.systems import choose, conjugate_gradients
 
@@ -62,6 +62,38 @@ def test_every_system_has_the_same_step(name, prior, weighted, monkeypatch):
         assert_close(problem.g, g, 1e-11)
         assert problem.trace == pytest.approx(np.trace(A), rel=1e-11)
         assert_close(problem.solve(mu), exact, 1e-8)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("way", [problems.Primal, problems.Dual, problems.MatrixFree])
+@pytest.mark.parametrize("name", CASES)
+def test_a_refused_trial_leaves_the_step(name, way, kept, monkeypatch):
+    """To the last bit, also where activations are kept; and an accepted one does not."""
+    if not kept:
+        monkeypatch.setattr(_limits, "ACTIVATION_BYTES", 0)
+    case, N = CASES[name]
+    if way is problems.Dual and N > 1000:
+        pytest.skip("the matrix is large")
+    X, Y = case.inputs(N), np.random.default_rng(0).standard_normal((N, case.sizes[-1]))
+    problem = way(net_of(case), X, Y, None, 0.0)
+    problem.loss()
+    problem.linearise()
+    step, theta = problem.solve(0.2), problem.theta.copy()
+    problem.theta -= step
+    problem.loss()
+    problem.theta[:] = theta
+    problem.tolerance = problems.LOOSEST  # what an inner solver was given before
+    np.testing.assert_array_equal(problem.solve(0.2), step)
+    problem.theta -= step
+    problem.loss()
+    problem.linearise()
+    fresh = way(net_of(case), X, Y, None, 0.0)
+    fresh.theta[:] = problem.theta
+    fresh.loss()
+    fresh.linearise()
+    np.testing.assert_array_equal(problem.g, fresh.g)
+    problem.tolerance = fresh.tolerance = problems.LOOSEST
+    np.testing.assert_array_equal(problem.solve(0.1), fresh.solve(0.1))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -15,6 +15,9 @@ FACTOR_BYTES = 8 * 2**20  # of the factors of samples whose Gram tiles are made 
 ROW_BYTES = (
     12 * 2**20
 )  # of dense rows that a Gauss-Newton matrix of many parameters is made from at once
+ACTIVATION_BYTES = (
+    256 * 2**20
+)  # of h and f' that a matrix-free fit keeps; of more they are made again
 COPY_SAMPLES = 2**16  # of an X that has to be converted, at once
 WIDEST_LAYER = 2**31 - 1  # units: what BLAS counts with an int
 WORTH_A_LOOK_BYTES = 2**26  # what is smaller is allocated without asking for the free memory

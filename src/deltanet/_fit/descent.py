@@ -87,7 +87,7 @@ class Descent:
                 reason = reason or "callback"
             if reason:
                 return reason
-            if row.accepted:
+            if row.accepted and len(self.history) < limits.max_iter:
                 problem.linearise()
                 self.unit = unit(problem)
                 gradient = blas.dnrm2(problem.g)

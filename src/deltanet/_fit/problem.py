@@ -15,7 +15,7 @@ problem is a few calls of the core and of LAPACK, and nothing else.
 import numpy as np
 from scipy.linalg import blas
 
-from deltanet import _memory, _verbs
+from deltanet import _limits, _memory, _verbs
 from deltanet._core.cholesky import solve_damped
 from deltanet._core.engine import FIRST_HALF, SECOND_HALF, Activations
 from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_matrix
@@ -163,6 +163,10 @@ class MatrixFree(Problem):
         super().__init__(net, X, Y, weights, prior)
         self.side, self.diagonal = 0, np.empty_like(self.g)
         self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": weights}
+        self.kept = None  # the activations where it was linearised
+        numbers = self.N * (2 * sum(net.sizes[1:]) - net.sizes[-1])
+        if 2 * numbers * net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
+            self.activations, self.kept = Activations(), Activations()
         self.tolerance = self.forced = self.norm = None
         product = PRODUCT * self.N * net.num_params
         self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
@@ -172,6 +176,7 @@ class MatrixFree(Problem):
         self.begin()
         self.diagonal.fill(0)
         self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
+        self.activations, self.kept = self.kept, self.activations
         if self.has_prior:
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)
@@ -184,12 +189,13 @@ class MatrixFree(Problem):
         D = self.prior + mu
 
         self.iterations = 0
+        given = {"X": self.X, "H": self.weights, "half": SECOND_HALF, "activations": self.kept}
 
         def product(v, out):
             # (J^T W J + D) v
             self.iterations += 1
             np.multiply(D, v, out=out)
-            self.run(self.N, X=self.X, v=v, vjp=out, H=self.weights)
+            self.run(self.N, **given, v=v, vjp=out)
 
         p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
         self.tolerance = (
