@@ -204,15 +204,20 @@ ACTIVATION(softplus)
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
  * g has a root r. The caller gives c = exp(w(r)), D = w(r) - w(z) and j = r w'(r) - z w'(z) - D: then e = c exp(-D) and
  * g = c expm1(-D) - j - D, whose terms have one sign. For v > 0 it gives them with r = 0.
- * Where fused, e g is formed with one rounding fewer. (1 + e)^2 is nearer than the square of the rounded 1 + e. */
+ * i (1 + rest) = 1 / (1 + e), without the roundings of e, 1 + e and i; p + p_lo is its product with e, or with 1. */
 DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, F(dd) c)
 {
     F(exponential) x = F(exp)(fused, 0, D);
-    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, up_e = x.scale * e1, e = s * e1;
-    real g = F(fma)(fused, c.hi, F(fma)(fused, s, x.q, s - 1), -j) - D.hi, slope_high = F(fma)(fused, e, 1 + D.hi + j, 1);
-    real slope_low = fused ? x.scale * F(fma)(fused, c.hi, g, cq * g) : up_e * g, down = v < 0 ? F(down) : 1;
-    real square = 1 + F(fma)(fused, e, e, 2 * e);
-    RETURN((v < 0 ? z * up_e : v) / (1 + e) * down, (v < 0 ? slope_low : slope_high) / square * down);
+    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq, e = s * e1;
+    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi;
+    real a = v < 0 ? x.scale * e1 : 1, a_lo = v < 0 ? x.scale * e1_lo : 0, down = v < 0 ? F(down) : 1;
+    real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1), den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
+    real i = fused ? 1 / den : 0, p = fused ? a * i : a / den, ni = fused ? n * i : n / den;
+    i = fused ? i : v < 0 ? 1 - p * F(down) : p;
+    real rest = (fused ? F(remainder)(fused, i, den) : 0) - i * den_lo;
+    real p_lo = F(fma)(fused, p, rest, (fused ? F(fma)(fused, a, i, -p) : 0) + a_lo * i);
+    RETURN(F(fma)(fused, v < 0 ? z : v, p, (v < 0 ? z : -z) * p_lo) * down,
+           F(fma)(fused, p, ni, ni * F(fma)(fused, p, rest, p_lo)) * down);
 }
 
 /* v s(v): w(z) = z, D = r - z, j = 0 but for the rounding of D */
@@ -252,15 +257,18 @@ ACTIVATION(gelu_tanh)
  * z i = 1 - 2 i loses nothing to the rounding of i where z is large. */
 ACTIVATION(gelu)
 {
-    real z = F(min)(F(abs)(v), F(last_gelu)), i = 1 / (z + 2), d = (z - F(gelu_z0).hi) - F(gelu_z0).lo, t = d * i;
+    real z = F(min)(F(abs)(v), F(last_gelu)), d = (z - F(gelu_z0).hi) - F(gelu_z0).lo;
+    F(dd) y = F(add)(z, 2);
+    real i = 1 / y.hi, rest = (fused ? F(remainder)(fused, i, y.hi) : 0) - i * y.lo, t = d * i;
     F(exponential) x = F(exp)(fused, 0, F(mul)(fused, z, (real)0.5 * z));
-    real p = F(P)(fused, t), zi = z < 8 ? z * i : F(fma)(fused, -2, i, 1);
-    real L = zi * F(fma)(fused, t, p, F(gelu_N0));
-    real G = d * F(fma)(fused, F(fma)(fused, p, i, -F(gelu_cz0)), i, -F(gelu_c));
-    L = x.scale * F(fma)(fused, L, x.q, L) * F(down);
+    real p = F(P)(fused, t), zi = fused ? z * i : z / y.hi, N = F(fma)(fused, t, p, F(gelu_N0));
+    F(dd) L = F(mul)(fused, zi, N);
+    real G = F(fma)(fused, p, i, -F(gelu_cz0));
+    G = d * F(fma_exact)(fused, G, i, -F(gelu_c));
+    real l = x.scale * (L.hi + F(fma)(fused, L.hi, x.q + rest, L.lo)) * F(down);
     G = x.scale * F(fma)(fused, G, x.q, G) * F(down);
-    real high = v - L, slope_high = 1 - G;
-    RETURN(v < 0 ? -L : high, v < 0 ? G : slope_high);
+    real high = v - l, slope_high = 1 - G;
+    RETURN(v < 0 ? -l : high, v < 0 ? G : slope_high);
 }
 
 /* sin v, cos v */
