@@ -8,8 +8,10 @@ from deltanet._core.net cimport Layer
 cdef extern from "vecmath.h" nogil:
     const char* DN_NAMES
     int DN_num_activations
-    void dn_activate_f64(int simd, int code, double alpha, double* h, double* fprime, Py_ssize_t n) noexcept
-    void dn_activate_f32(int simd, int code, double alpha, float* h, float* fprime, Py_ssize_t n) noexcept
+    void dn_activate_f64(int simd, int code, double alpha, double beta, double* h, double* fprime,
+                         Py_ssize_t n) noexcept
+    void dn_activate_f32(int simd, int code, double alpha, double beta, float* h, float* fprime,
+                         Py_ssize_t n) noexcept
 
 # Names in the order of their codes: the element-wise ones of vecmath.h, then the coupled ones.
 NAMES = (*DN_NAMES.decode().split(), "softmax", "log_softmax")
@@ -27,9 +29,9 @@ cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t
                    int simd) noexcept nogil:
     """h := f(h), fprime := f'(h)    (size,)"""
     if floating is double:
-        dn_activate_f64(simd, layer.activation, layer.alpha, h, fprime, size)
+        dn_activate_f64(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
     else:
-        dn_activate_f32(simd, layer.activation, layer.alpha, h, fprime, size)
+        dn_activate_f32(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
 
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil:
