@@ -205,7 +205,8 @@ r0 = mp.findroot(omega, -1.19)
 pair("mish_r", r0)
 pair("mish_c", mp.exp(r0))
 
-# tanhshrink: v - tanh v = v y T(y) / (1 + d1 y + d2 y^2), y = v^2, whose denominator has the two poles next to zero
+# tanhshrink: v - tanh v = v y T(y) / (1 + d1 y + d2 y^2), y = v^2; the denominator has the two poles next
+# to zero
 poles = [4 / mp.pi**2, 4 / (9 * mp.pi**2)]
 d1, d2 = sum(poles), poles[0] * poles[1]
 last = mp.mpf("1.75")
@@ -235,9 +236,7 @@ number("atan_low", low)
 number("atan_high", high)
 pair("quarter_turn", mp.pi / 4)
 pair("half_turn", mp.pi / 2)
-A = lambda y: (
-    (mp.atan(mp.sqrt(y)) / mp.sqrt(y) - 1) / y if y > 1e-15 else -mp.mpf(1) / 3 + y / 5
-)
+A = lambda y: (mp.atan(mp.sqrt(y)) / mp.sqrt(y) - 1) / y if y > 1e-15 else -mp.mpf(1) / 3 + y / 5
 polynomial("A", A, lambda y: y + mp.mpf(1) / 1000, 0, low**2 + mp.mpf("0.001"), of(10, 4))
 
 # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2
@@ -246,7 +245,8 @@ Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1
 end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
 polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, of(5, 2))
 polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, of(5, 2))
-# 2 / pi, and pi / 2 in parts whose products with n <= 2^20 are exact, but for the last; a float's x is formed in double
+# 2 / pi, and pi / 2 in parts whose products with n <= 2^20 are exact, but for the last; a float's x is
+# formed in double
 parts, rest = [2 / mp.pi], mp.pi / 2
 for bits in of((33, 33, 33, 53), (33, 53)):
     parts.append(rounded(rest, bits))

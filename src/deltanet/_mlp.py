@@ -23,10 +23,10 @@ class MLP:
     ----------
     sizes : sequence of int
         Widths n_0, ..., n_L of the input, the hidden layers and the output.
-    activation : str, (str, float) or list of these
-        f_k of the hidden layers: one for all, or a list of one each. A pair gives the parameter of an
-        activation that has one.
-    output : str or (str, float)
+    activation : str, (str, float, ...) or list of these
+        f_k of the hidden layers: one for all, or a list of one each. A tuple gives the parameters of an
+        activation that has some.
+    output : str or (str, float, ...)
         f_L. The coupled "softmax" and "log_softmax" are allowed here only.
     dtype : {"float64", "float32"}
         Type of the parameters and of every result.
@@ -41,9 +41,14 @@ class MLP:
 
     Notes
     -----
-    Element-wise activations: identity, tanh, lecun_tanh (1.7159 tanh(2v/3)), sigmoid, relu,
-    leaky_relu (slope 0.01), elu (alpha 1), selu, softplus (beta 1), gelu (erf), gelu_tanh, silu,
-    softsign, gaussian (exp(-v^2)), sin. At a kink the slope is the left one.
+    Element-wise activations, with their parameters and defaults: identity, tanh, lecun_tanh
+    (1.7159 tanh(2v/3)), sigmoid, relu, leaky_relu (slope 0.01), elu (alpha 1), selu, softplus (beta 1),
+    gelu (erf), gelu_tanh, silu, softsign, gaussian (exp(-v^2)), sin, relu6, hardtanh (min -1, max 1),
+    hardsigmoid, hardswish, celu (alpha 1), mish, exp, logsigmoid, tanhshrink, softshrink (lambda 0.5),
+    threshold (threshold and value, which have no default), swish (beta 1), cos, abs, square, erf, atan.
+    Their meanings are torch's; at a kink the slope is the left one. Names of torch, Keras,
+    scikit-learn and MATLAB ("ReLU", "linear", "logistic", "tansig", ...) are known too.
+    `register_activation` adds others.
 
     Jacobians follow T. Ukkonen, "General Gradient of Neural Network" (2017).
 
@@ -89,14 +94,13 @@ class MLP:
             (
                 False,
                 CODES[name],
-                parameter or 0,
-                0,
+                *(*parameters, 0, 0)[:2],
                 n_in,
                 n_out,
                 start,
                 start + n_in * n_out,
             )
-            for (name, parameter), start, n_in, n_out in zip(
+            for (name, parameters), start, n_in, n_out in zip(
                 pairs, offsets, sizes, sizes[1:], strict=False
             )
         ]
@@ -107,6 +111,7 @@ class MLP:
             input_scaling is not None,
             output_scaling is not None,
             self._kept.columns,
+            [REGISTRY[name].functions for name, _ in pairs],
         )
 
     @classmethod
@@ -128,7 +133,7 @@ class MLP:
         weights : sequence of (n_out, n_in) array_like
         biases : sequence of (n_out,) array_like or None
             None is a layer without bias: zeros, which are parameters like any other.
-        activations : sequence of str or (str, float)
+        activations : sequence of str or (str, float, ...)
             One a layer, the last layer's included.
         input_shift, input_scale : (n_0,) array_like or float, optional
         output_shift, output_scale : (m,) array_like or float, optional
@@ -178,10 +183,10 @@ class MLP:
 
     @property
     def activations(self):
-        """One activation a layer: a name, or (name, parameter) where it is not the default."""
+        """One activation a layer: a name, or (name, parameter, ...) where these are not the defaults."""
         return tuple(
-            name if parameter == REGISTRY[name].default else (name, parameter)
-            for name, parameter in self._pairs
+            name if parameters == REGISTRY[name].defaults else (name, *parameters)
+            for name, parameters in self._pairs
         )
 
     @property
@@ -955,7 +960,7 @@ class MLP:
         return MLP.from_layers(
             self._weights,
             self._biases,
-            self._pairs,
+            self.activations,
             *input_scaling,
             *output_scaling,
             dtype=dtype,
@@ -965,4 +970,4 @@ class MLP:
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
         blocks = [W.copy() for W in self._weights], [b.copy() for b in self._biases]
         scalings = (*input_scaling, *output_scaling)
-        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str)
+        return MLP.from_layers, (*blocks, self.activations, *scalings, self.dtype.str)
