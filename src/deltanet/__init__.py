@@ -8,6 +8,7 @@ from deltanet._kfac import KFAC
 from deltanet._memory import cache_info, clear_cache
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
+from deltanet._register import register_activation
 
 __all__ = [
     "KFAC",
@@ -20,6 +21,7 @@ __all__ = [
     "fit",
     "get_num_threads",
     "load",
+    "register_activation",
     "residuals",
     "save",
     "set_num_threads",

@@ -13,7 +13,7 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -291,9 +291,12 @@ def _print_table(columns: list[str], rows: list[tuple]) -> None:
     Console().print(table)
 
 
-def _spelled(activation: str | tuple[str, float]) -> str:
+def _spelled(activation: str | tuple[Any, ...]) -> str:
     """tanh, or leaky_relu(0.1) where there is a parameter."""
-    return activation if isinstance(activation, str) else f"{activation[0]}({activation[1]:g})"
+    if isinstance(activation, str):
+        return activation
+    name, *parameters = activation
+    return f"{name}({', '.join(f'{parameter:g}' for parameter in parameters)})"
 
 
 def _random_inputs(net: dn.MLP) -> np.ndarray:

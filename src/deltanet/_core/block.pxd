@@ -45,7 +45,8 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             load_input(h[0], <const floating*> job.X + start * net.n_0, affine, net, N, B, job.context, team)
             meet(team)
         else:
-            forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
+            forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team,
+                    job.failure)
         outputs(job, at, zero, start, N, B, team)
     if job.lowest <= net.L and job.half != FIRST:
         prepare(job, at, zero, start, &layout)

@@ -13,6 +13,8 @@ cdef class Columns:
 cdef class Engine:
     cdef Net net
     cdef Layer* layer
+    cdef void** pointers
+    cdef tuple functions
     cdef bint is_double
     cdef Py_ssize_t itemsize, flops
     cdef object theta

@@ -4,6 +4,7 @@ The Python side has checked everything: here nothing can fail but the allocation
 signal or the caller's progress function raises.
 """
 
+from cpython.ref cimport PyObject, Py_XDECREF
 from cython cimport floating
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -18,7 +19,7 @@ from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
 from deltanet._core.context cimport CONTEXT
 from deltanet._core.hold cimport limit_thread
-from deltanet._core.net cimport DENSE, ELEMENTWISE, Layer, Net, Team
+from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
     INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
@@ -27,7 +28,7 @@ from deltanet._core.plan cimport (
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, SCALAR, Pair
-from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load, give_back, thread_count
+from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load, dn_store, give_back, thread_count
 
 cnp.import_array()
 
@@ -58,14 +59,20 @@ cdef class Columns:
 cdef class Engine:
     """One network, ready to be evaluated. `theta` is read at every call.
 
-    layers has (elementwise, code, alpha, beta, n_in, n_out, offset, bias_offset) of each.
+    layers has (elementwise, code, alpha, beta, n_in, n_out, offset, bias_offset) of each, functions the
+    `Functions` of a registered activation, or None.
     """
 
-    def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything):
+    def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything,
+                  functions=()):
         cdef Py_ssize_t k
         self.layer = <Layer*> calloc(len(layers) + 1, sizeof(Layer))
-        if self.layer == NULL:
+        self.pointers = <void**> calloc(len(layers) + 1, sizeof(void*))
+        if self.layer == NULL or self.pointers == NULL:
             raise MemoryError("no memory for the table of layers")
+        self.functions = tuple(functions)
+        for k, each in enumerate(self.functions, 1):
+            self.pointers[k] = <void*> each if each is not None else NULL
         self.theta, self.affine, self.everything = theta, affine, everything
         self.is_double = theta.dtype == np.float64
         self.itemsize = theta.itemsize
@@ -75,10 +82,11 @@ cdef class Engine:
                                   bias_offset)
             self.flops += n_in * n_out
         self.net = Net(len(layers), theta.size, self.layer[1].n_in, self.layer[len(layers)].n_out, self.layer,
-                       couples(self.layer[len(layers)].activation), scaled_input, scaled_output)
+                       couples(self.layer[len(layers)].activation), scaled_input, scaled_output, self.pointers)
 
     def __dealloc__(self):
         free(self.layer)
+        free(self.pointers)
 
     def reads(self, X):
         """Whether X can be read where it lies: the fast path before `_validate.samples`."""
@@ -270,8 +278,9 @@ cdef class Engine:
         cdef Arena arena = borrow()
         cdef Space space
         cdef Team alone = Team(0, 1, NULL)
+        cdef Failure failure = Failure(0, NULL)
         cdef Py_ssize_t B, nbytes
-        job.B = job.N
+        job.B, job.failure = job.N, &failure
         B = 1 if job.N == 1 else whole_vectors(job.N, self.itemsize)
         arena.hold(5 * (self.net.L + 1), 0)
         nbytes = lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
@@ -283,7 +292,7 @@ cdef class Engine:
         else:
             run_block(job, &space, <float> 0, 0, job.N, B, 0, False, &alone)
         give_back(arena)
-        return 0
+        return raise_from(&failure)
 
     def keeps_ggn(self, Columns columns=None):
         """Whether a Gauss-Newton matrix of these columns is small enough for `run(ggn=)`."""
@@ -291,10 +300,21 @@ cdef class Engine:
         return P * P * self.itemsize <= GGN_LANE_BYTES
 
 
+cdef int raise_from(Failure* failure) except -1:
+    """The exception of a Python function, if there is one."""
+    if failure.error == NULL:
+        return 0
+    error = <object> failure.error
+    Py_XDECREF(<PyObject*> failure.error)
+    failure.error = NULL
+    raise error
+
+
 cdef class Call(Work):
     """A Job on its way through the threads; all of them share one workspace where they share its blocks."""
 
     cdef Job job
+    cdef Failure failure
     cdef Engine engine
     cdef Activations activations
     cdef void** layers             # of kept factors, given and written: 4 (L + 1) pointers
@@ -310,6 +330,7 @@ cdef class Call(Work):
         free(self.layers)
         free(self.pairs)
         free(self.at)
+        Py_XDECREF(<PyObject*> self.failure.error)
 
     cdef int point(self, inputs, deltas, kept_inputs, kept_deltas) except -1:
         """Arrays of one a layer, as pointers."""
@@ -366,6 +387,7 @@ cdef class Call(Work):
         cdef Py_ssize_t itemsize = self.engine.itemsize
         cdef int threads
         cdef Space space
+        job.failure = &self.failure
         if self.activations is not None and job.half == SECOND:
             job.B = self.activations.B
         cut(job, self.engine.flops, itemsize)
@@ -390,6 +412,7 @@ cdef class Call(Work):
                     self.all_blocks(threads)
             else:
                 self.all_blocks(threads)
+            raise_from(&self.failure)
             if job.lanes > 1:
                 self.go(add_lanes, threads if job.length >= PARALLEL_SUM else 1, False)
         finally:
@@ -460,6 +483,8 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, bint add, int w
         point_activations(space.h, space.fprime, <char*> (<floating*> job.activations + block * activations_length(
             job.net, whole_vectors(job.B, sizeof(floating)))), job.net, B, sizeof(floating))
     run_block(job, &space, zero, start, N, B, number, add, team)
+    if dn_load(&job.failure.raised):
+        dn_store(&call.stop, 1)
     if team.rank == 0:
         dn_add(&call.done, 1)
 

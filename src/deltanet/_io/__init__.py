@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from deltanet import _validate
+from deltanet._activations import REGISTRY
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
 from deltanet._mlp import MLP
@@ -18,7 +20,7 @@ def load(path, activation=None, output=None, dtype=None):
     path : str or os.PathLike
         `.npz` or `.safetensors` as `save` writes them, or a torch state_dict of a Sequential in one of
         these (keys 0.weight, 0.bias, 2.weight, ...); `.onnx`, a chain of dense layers and activations.
-    activation, output : str, (str, float) or list of these, optional
+    activation, output : str, (str, float, ...) or list of these, optional
         Of the hidden layers and of the last one, for a state_dict; other files name their own.
     dtype : {"float64", "float32"}, optional
         By default that of the file; float32 for half precision.
@@ -81,7 +83,8 @@ def save(net, path):
     Raises
     ------
     ValueError
-        For another ending, and where a parameter is NaN or infinite: `load` would refuse the file.
+        For another ending, a registered activation, whose functions no file holds, and where a parameter
+        is NaN or infinite: `load` would refuse the file.
     OSError
         If the file cannot be written.
     ImportError
@@ -91,7 +94,13 @@ def save(net, path):
     --------
     See `load`.
     """
-    known(WRITERS, Path(path).suffix.lower(), path)(path, *_content.pack(net))
+    writer = known(WRITERS, Path(path).suffix.lower(), path)
+    for k, (name, *_) in enumerate(map(_validate.activation, net.activations)):
+        if REGISTRY[name].functions is not None:
+            raise ValueError(
+                f"layer {k} has the registered activation {name!r}: a file holds no Python functions"
+            )
+    writer(path, *_content.pack(net))
 
 
 def known(formats, suffix, path):
