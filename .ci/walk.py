@@ -39,6 +39,7 @@ def scaled(net):
     return dn.MLP.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=net.dtype)
 
 
+dn.register_activation("own", np.tanh, lambda v: 1 - np.tanh(v) ** 2)
 print("vector instructions:", dn.show_config(mode="dicts")["simd"])
 for dtype in TYPES:
     for name in dn.testing.FORMULAS:
@@ -50,10 +51,12 @@ for dtype in TYPES:
     for sizes in ((4, 3), (1, 1), (2, 1, 6, 3, 1, 4), (70, 50, 60, 3), (1, 90, 40), (9, 80, 1)):
         for N in (None, 0, 1, 7):
             visit(dn.MLP(sizes, dtype=dtype, seed=0), N)
+    visit(dn.MLP((4, 19, 2), "own", dtype=dtype, seed=0), None)
+    visit(dn.MLP((4, 19, 2), "own", dtype=dtype, seed=0), 150, threads=2)
     net = dn.MLP((20, 60, 60, 4), dtype=dtype, seed=0)
     visit(net, 150, threads=2)  # several blocks
     row = net.num_params * 4 * net.dtype.itemsize
-    X = np.ones((dn.machine.last_level_cache() // row + 1, 20), dtype)
+    X = np.ones((dn._machine.last_level_cache() // row + 1, 20), dtype)
     out = np.empty((len(X) * row + 64,), np.uint8)
     for shift in (0, 8):  # streaming stores, at an odd address too
         start = -out.ctypes.data % 64 + shift
