@@ -2,7 +2,7 @@
 
 from deltanet._config import __version__, show_config
 from deltanet._fit import Fit, fit, residuals
-from deltanet._io import load, save
+from deltanet._io import from_flax, from_keras, from_sklearn, from_torch, load, save
 from deltanet._jacobian import Jacobian
 from deltanet._memory import cache_info, clear_cache
 from deltanet._mlp import MLP
@@ -16,6 +16,10 @@ __all__ = [
     "cache_info",
     "clear_cache",
     "fit",
+    "from_flax",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "get_num_threads",
     "load",
     "residuals",

@@ -1,11 +1,18 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from deltanet import _columns, _memory, _params, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
 from deltanet._jacobian import FRESH, Factors, Jacobian
+
+if TYPE_CHECKING:
+    from deltanet._io.torch import TorchModule
 
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
@@ -232,6 +239,40 @@ class MLP:
     def output_scale(self):
         """(m,) or None: see `output_shift`."""
         return self._scaling[1] and self._scaling[1][1]
+
+    def to_torch(self) -> TorchModule:
+        """The same net as a torch module, with copies of the parameters.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of Linear layers and activations, with the scalings in front and behind where the net has them,
+            whose numbers are buffers. ``parameters_to_vector(module.parameters())`` is `params`.
+
+        Raises
+        ------
+        ValueError
+            If torch has no module for an activation.
+        ImportError
+            If torch is not installed.
+
+        See Also
+        --------
+        deltanet.from_torch : The way back.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> dn.MLP([4, 8, 2], dtype="float32", seed=0).to_torch()
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): Tanh()
+          (2): Linear(in_features=8, out_features=2, bias=True)
+        )
+        """
+        from deltanet._io.torch import to_torch
+
+        return to_torch(self)
 
     def unravel(self, v):
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.

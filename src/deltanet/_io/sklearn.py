@@ -1,0 +1,184 @@
+"""Fitted estimators of scikit-learn (extra: sklearn)."""
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deltanet._io._live import Builder, Refused, Spec, package
+from deltanet._mlp import MLP
+
+ACTIVATIONS: dict[str, Spec] = {"logistic": "sigmoid"}  # that are called otherwise here
+REMEDY = (
+    "a Pipeline may have StandardScaler, MinMaxScaler, MaxAbsScaler and RobustScaler before the network, a "
+    "TransformedTargetRegressor behind it"
+)
+
+
+class SklearnEstimator(Protocol):
+    """An estimator of scikit-learn, as far as it is needed here."""
+
+    def predict(self, X: Any) -> Any: ...
+
+    def get_params(self, deep: bool = ...) -> Any: ...
+
+
+def from_sklearn(estimator: SklearnEstimator) -> MLP:
+    """A net with the layers of a fitted scikit-learn network, and copies of their weights.
+
+    Parameters
+    ----------
+    estimator : MLPRegressor, MLPClassifier, Pipeline or TransformedTargetRegressor
+        Fitted. A Pipeline ends in one of the others, and has StandardScaler, MinMaxScaler, MaxAbsScaler or
+        RobustScaler before it; a TransformedTargetRegressor has one of these as its transformer.
+
+    Returns
+    -------
+    MLP
+        Outputs are those of ``predict`` for a regressor, and of ``predict_proba`` for a classifier of three
+        classes and more or of several labels. **A classifier of two classes has one output**, the
+        probability of ``classes_[1]``: the network of scikit-learn has one output there too, whose
+        complement is the probability of ``classes_[0]``.
+
+        Scalers of the inputs become the input scaling, those of the targets the output scaling. The dtype is
+        that of ``coefs_``. W is the transpose of ``coefs_[k]``.
+
+    Raises
+    ------
+    ValueError
+        If a step is something else. The message names it.
+    TypeError
+        If `estimator` is not an estimator of scikit-learn.
+    ImportError
+        If scikit-learn is not installed.
+
+    Notes
+    -----
+    The outputs of the net are compared with those of the estimator on a few random inputs: a net that differs
+    is not returned.
+
+    Examples
+    --------
+    >>> import deltanet as dn
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> X, Y = [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]]
+    >>> network = MLPRegressor(hidden_layer_sizes=[8], solver="lbfgs", random_state=0).fit(X, Y)
+    >>> dn.from_sklearn(network)
+    MLP([3, 8, 2], activation=['relu'], output='identity', dtype='float64')
+    """
+    base = package("sklearn.base", "sklearn", "from_sklearn")
+    if not isinstance(estimator, base.BaseEstimator):
+        raise TypeError(
+            f"estimator must be a fitted estimator of scikit-learn; got {type(estimator).__name__}"
+        )
+    builder = Builder()
+    _read(builder, estimator)
+    name = type(estimator).__name__
+
+    def outputs(X: NDArray[Any]) -> NDArray[Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names of columns, which an array has not
+            return _outputs(estimator, X)
+
+    return builder.net(name, outputs)
+
+
+def _outputs(estimator: Any, X: NDArray[Any]) -> NDArray[Any]:
+    if not hasattr(estimator, "predict_proba"):
+        y = np.asarray(estimator.predict(X))
+        return y.reshape(-1, 1) if y.ndim == 1 else y
+    probabilities = np.asarray(estimator.predict_proba(X))
+    return (
+        probabilities[:, 1:]
+        if len(estimator.classes_) == 2 and _ends_in_one(estimator)
+        else probabilities
+    )
+
+
+def _ends_in_one(estimator: Any) -> bool:
+    """Whether the network has one output: of two classes, not of two labels."""
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    return _ends_in_one(last) if hasattr(last, "steps") else bool(last.n_outputs_ == 1)
+
+
+def _read(builder: Builder, estimator: Any) -> None:
+    """What an estimator does to the chain."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import Pipeline
+
+    kind = type(estimator)
+    if kind is Pipeline:
+        *before, (_, last) = estimator.steps
+        for name, step in before:
+            _scale(builder, step, f"step {name!r} ({type(step).__name__})")
+        _read(builder, last)
+    elif kind is TransformedTargetRegressor:
+        _fitted(estimator, "regressor_")
+        _read(builder, estimator.regressor_)
+        _scale(builder, estimator.transformer_, "transformer_", inverse=True)
+    elif kind in (MLPRegressor, MLPClassifier):
+        _network(builder, estimator)
+    else:
+        best = ": pass its best_estimator_" if hasattr(estimator, "best_estimator_") else ""
+        raise Refused(f"{kind.__name__} is not a network of scikit-learn{best or '; ' + REMEDY}")
+
+
+def _fitted(estimator: Any, attribute: str) -> None:
+    if not hasattr(estimator, attribute):
+        raise Refused(f"{type(estimator).__name__} is not fitted: call fit before")
+
+
+def _network(builder: Builder, estimator: Any) -> None:
+    _fitted(estimator, "coefs_")
+    part = type(estimator).__name__
+    last = len(estimator.coefs_) - 1
+    for k, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True)):
+        builder.dense(f"layer {k} of {part}", W.T, b)
+        name = estimator.activation if k < last else estimator.out_activation_
+        builder.activate(f"layer {k} of {part}", ACTIVATIONS.get(name, name))
+
+
+def _scale(builder: Builder, scaler: Any, part: str, inverse: bool = False) -> None:
+    """x -> factor * (x - shift) + offset, or its inverse."""
+    from sklearn import preprocessing as p
+    from sklearn.pipeline import Pipeline
+
+    kind = type(scaler)
+    if isinstance(scaler, str) or scaler is None:
+        return  # passthrough
+    if kind is Pipeline:
+        for name, step in scaler.steps[:: -1 if inverse else 1]:
+            _scale(builder, step, f"step {name!r} ({type(step).__name__})", inverse)
+        return
+    if kind is p.FunctionTransformer and (scaler.func, scaler.inverse_func) == (None, None):
+        return
+    zero, one = np.float64(0), np.float64(1)
+
+    def given(value: Any, default: np.float64) -> ArrayLike:
+        return default if value is None else value
+
+    shift, divisor = zero, one
+    if kind is p.StandardScaler:
+        _fitted(scaler, "scale_")
+        shift = given(scaler.mean_ if scaler.with_mean else None, zero)
+        divisor = given(scaler.scale_, one)
+    elif kind is p.RobustScaler:
+        _fitted(scaler, "scale_")
+        shift, divisor = given(scaler.center_, zero), given(scaler.scale_, one)
+    elif kind is p.MaxAbsScaler:
+        _fitted(scaler, "scale_")
+        divisor = scaler.scale_
+    elif kind is p.MinMaxScaler and not scaler.clip:
+        _fitted(scaler, "scale_")
+        # x scale + min = (x - (-min / scale)) / (1 / scale)
+        shift, divisor = -scaler.min_ / scaler.scale_, 1 / scaler.scale_
+    else:
+        what = "clips its output" if kind is p.MinMaxScaler else "is not a scaler of numbers"
+        raise Refused(f"{part} {what}: {REMEDY}")
+    if inverse:
+        builder.multiply(part, divisor)
+        builder.add(part, shift)
+    else:
+        builder.normalize(part, shift, divisor)
