@@ -58,8 +58,9 @@ class Chain:
         if self.before_layers or self.identity:
             self.weight, self.bias = W, None
         else:  # W (scale h + shift)
-            self.weight = W * self.scale
-            self.bias = W @ np.broadcast_to(self.shift, W.shape[1:])
+            self.weight, self.bias = W * self.scale, None
+            if np.any(self.shift != 0):
+                self.bias = W @ np.broadcast_to(self.shift, W.shape[1:])
         self.scale, self.shift = np.float64(1), np.float64(0)
 
     @property
@@ -69,10 +70,12 @@ class Chain:
     def close(self, activation):
         """f(scale (weight h + bias) + shift): a layer, when there is a weight."""
         n_out = self.weight.shape[0]
-        bias = np.zeros(n_out) if self.bias is None else self.bias
-        if not self.identity:
+        bias = self.bias
+        if np.any(self.scale != 1):
             self.weight = np.broadcast_to(self.scale, n_out)[:, None] * self.weight
-            bias = self.scale * bias + self.shift
+            bias = None if bias is None else self.scale * bias
+        if np.any(self.shift != 0):
+            bias = np.broadcast_to(self.shift, n_out) + (0 if bias is None else bias)
         self.done.append((self.weight, bias, activation))
         self.weight = self.bias = None
         self.scale, self.shift = np.float64(1), np.float64(0)
@@ -89,7 +92,7 @@ class Chain:
         weights, biases, activations = zip(*self.done, strict=True)
         layers = {
             "weights": [W.astype(kind, copy=False) for W in weights],
-            "biases": [b.astype(kind, copy=False) for b in biases],
+            "biases": [None if b is None else b.astype(kind, copy=False) for b in biases],
             "activations": list(activations),
         }
         for side, (shift, scale) in (("input", self.input), ("output", output)):
