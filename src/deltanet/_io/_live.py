@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deltanet._activations import REGISTRY
+from deltanet import _validate
 from deltanet._io._affine import Chain
 from deltanet._io._content import finite
 from deltanet._mlp import MLP
@@ -24,7 +24,7 @@ SPREADS = np.repeat([0.5, 3.0], SAMPLES // 2)[
 TOLERANCES = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 2e-4}
 HALF_TOLERANCE = 0.05
 
-Spec = str | tuple[str, float]
+Spec = str | tuple[str, float] | tuple[str, float, float]
 
 
 class Refused(ValueError):
@@ -63,22 +63,23 @@ class Builder:
         if W.ndim != 2 or 0 in W.shape or self.width not in (None, W.shape[1]):
             after = "" if self.width is None else f" behind {self.width} features"
             raise Refused(f"{part} has weights of shape {W.shape}{after}: they do not fit")
-        self.chain.product(W)
         self.width, self.open = W.shape[0], True
         self.kind = np.result_type(self.kind, W.dtype)
-        if b is not None:
-            self.chain.add(self._fitting(part, b))
+        self.chain.product(
+            W, None if b is None else np.broadcast_to(self._fitting(part, b), self.width)
+        )
 
     def activate(self, part: str, spec: Spec) -> None:
-        name = spec if isinstance(spec, str) else spec[0]
-        if name not in REGISTRY:
-            raise Refused(f"{part} is {name!r}, which is not an activation of deltanet")
-        if name == "identity":
+        if spec == "identity":
             return
         if not self.open:
             raise Refused(
                 f"{part} is an activation that does not follow a dense layer: put a dense layer before it"
             )
+        try:
+            _validate.activation(spec)
+        except (ValueError, TypeError) as error:
+            raise Refused(f"{part} cannot be read: {error}") from None
         self.chain.close(spec)
         self.open = False
 

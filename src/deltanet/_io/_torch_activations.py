@@ -11,7 +11,7 @@ SAME = (
 ).split()
 ALIASES = {"log_sigmoid": "logsigmoid", "arctan": "atan", "absolute": "abs"}
 LEAST_THRESHOLD = 20  # of softplus, beyond which it is the identity: 2e-9 off at 20
-BOUNDED = {(-1, 1): "hardtanh", (0, 6): "relu6", (0, None): "relu"}
+BOUNDED: dict[tuple[float, float], Spec] = {(-1, 1): "hardtanh", (0, 6): "relu6"}
 
 
 def plain(name: str) -> Callable[..., Spec]:
@@ -82,15 +82,17 @@ def hardtanh(min_val: float = -1, max_val: float = 1, inplace: bool = False) -> 
 
 
 def clamp(min: float | None = None, max: float | None = None) -> Spec:
-    if (min, max) not in BOUNDED:
-        raise Refused(f"holds its input between {min} and {max}: deltanet has -1 and 1, or 0 and 6")
-    return BOUNDED[min, max]
+    if min == 0 and max is None:
+        return "relu"
+    if min is None or max is None:
+        raise Refused(
+            f"holds its input between {min} and {max}: give both, or clamp at 0 as relu does"
+        )
+    return BOUNDED.get((min, max), ("hardtanh", min, max))
 
 
 def threshold(threshold: float, value: float, inplace: bool = False) -> Spec:
-    if value != threshold or threshold != 0:
-        raise Refused(f"has threshold {threshold} and value {value}: deltanet has 0 and 0, relu")
-    return "relu"
+    return "relu" if threshold == value == 0 else ("threshold", threshold, value)
 
 
 def softmax(

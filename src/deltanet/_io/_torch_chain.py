@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deltanet._activations import REGISTRY
 from deltanet._io._live import Builder, Refused, Spec
 from deltanet._io._torch_activations import ACTIVATIONS
 from deltanet._io._torch_steps import FEATURES, REMEDY, SAMPLES, TRAINING, Ref, Step, Steps
@@ -25,6 +26,25 @@ ALIASES = {
     "alpha_dropout": "dropout",
     "feature_dropout": "dropout",
     "clip": "clamp",
+}
+GRID = np.linspace(-24, 24, 961)
+# Operations that an activation in several of them may have
+ELEMENTWISE = ACTIVATIONS.keys() - {"softmax", "log_softmax"} | {
+    *(
+        "add",
+        "sub",
+        "rsub",
+        "mul",
+        "div",
+        "neg",
+        "pow",
+        "sqrt",
+        "reciprocal",
+        "log",
+        "log1p",
+        "expm1",
+    ),
+    *("minimum", "maximum", "erfc"),
 }
 
 
@@ -62,8 +82,7 @@ class _Reader:
 
     def step(self, step: Step) -> None:
         self.part = step.part
-        name = step.op.rstrip("_")
-        name = ALIASES.get(name, name)
+        name = _named(step)
         if self.ended:
             raise Refused(f"{self.part} follows a squeeze: only the last step may be one")
         handler: Callable[..., Any] | None = getattr(self, f"on_{name}", None)
@@ -95,20 +114,18 @@ class _Reader:
 
     def pattern(self, value: Ref, users: dict[Ref, list[Step]]) -> Ref:
         """An activation in several operations, told by its values: x sigmoid(x), x - tanh(x), ..."""
-        from deltanet._io._onnx_patterns import GRID, recognised  # imports scipy.special
-
         values, end = {value: self.torch.from_numpy(GRID.copy())}, value
         pending = list(users[value])
         names = ", ".join(step.part for step in pending)
         while pending:
             step = next((s for s in pending if all(r in values for r in s.refs())), None)
-            if step is None or step.op == "linear":
+            if step is None or _named(step) not in ELEMENTWISE:
                 break
             pending.remove(step)
             end = step.out
             values[end] = self.evaluate(step, values)
             if not pending:  # the branches have joined
-                spec = recognised(values[end].numpy())
+                spec = recognized(values[end].numpy())
                 if spec is not None:
                     self.builder.activate(names, spec)
                     return end
@@ -151,11 +168,12 @@ class _Reader:
             raise Refused(f"{self.part} takes its weights from the samples: {REMEDY}")
         W, b = self.array(weight), None if bias is None else self.array(bias)
         # a layer that is used twice has one set of parameters in torch, and would have two here
-        place = self.part if self.part.startswith("module") else W.__array_interface__["data"][0]
-        if any(place in (part, W0.__array_interface__["data"][0]) for part, W0 in self.used):
-            raise Refused(
-                f"{self.part} uses weights that were used before: each layer must have its own"
-            )
+        for part, before in self.used:
+            same = part == self.part and part.startswith("module")
+            if same or np.may_share_memory(W, before):
+                raise Refused(
+                    f"{self.part} uses weights that were used before: each layer must have its own"
+                )
         self.used.append((self.part, W))
         self.builder.dense(self.part, W.T if transpose else W, b)
 
@@ -272,6 +290,21 @@ class _Reader:
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise Refused(f"{self.part} has a tensor that cannot be read: {error}") from error
         return array
+
+
+def _named(step: Step) -> str:
+    name = step.op.rstrip("_")
+    return ALIASES.get(name, name)
+
+
+def recognized(values: NDArray[Any]) -> str | None:
+    """The activation that has these values on the grid; of those with a parameter, at its default."""
+    for name, activation in REGISTRY.items():
+        if not activation.couples and values.shape == GRID.shape:
+            exact = activation.formula(GRID + 0j, activation.default).real
+            if np.allclose(values, exact, rtol=1e-9, atol=1e-8):
+                return name
+    return None
 
 
 def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:

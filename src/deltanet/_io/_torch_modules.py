@@ -7,6 +7,9 @@ if TYPE_CHECKING:  # types are complete where torch is not installed
     Tensor = Any
 
     class Module:
+        shift: Any
+        scale: Any
+
         def register_buffer(self, name: str, tensor: Any) -> None: ...
 else:
     try:
@@ -21,9 +24,6 @@ else:
 
 class Scaling(Module):
     """Numbers that are no parameters."""
-
-    shift: Any
-    scale: Any
 
     def __init__(self, shift: Any, scale: Any) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Gaussian(Module):
 class Swish(Module):
     """v sigmoid(beta v)"""
 
-    def __init__(self, beta: float) -> None:
+    def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
         self.beta = beta
 

@@ -1,6 +1,7 @@
 """Live models of Keras 3 (extra: keras)."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -104,20 +105,25 @@ def from_keras(model: KerasModel) -> MLP:
     keras = package("keras", "keras", "from_keras")
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Sequential of Keras 3; got {type(model).__name__}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Keras and torch about NumPy
+        return _net(keras, model)
+
+
+def _net(keras: Any, model: KerasModel) -> MLP:
     reader = _Reader(keras)
     reader.sequential(model, "model")
-
-    named, shape = f"model {model.name!r}", reader.shape(model)
+    shape = reader.shape(model)
 
     def outputs(X: NDArray[Any]) -> NDArray[Any]:
         return _array(keras, model(X.reshape(-1, *shape), training=False))
 
-    return reader.builder.net(named, outputs)
+    return reader.builder.net(f"model {model.name!r}", outputs)
 
 
 def _array(keras: Any, tensor: Any) -> NDArray[Any]:
     """A tensor or variable; half precision as single."""
-    array: NDArray[Any] = keras.ops.convert_to_numpy(getattr(tensor, "value", tensor))
+    array: NDArray[Any] = keras.ops.convert_to_numpy(tensor)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 

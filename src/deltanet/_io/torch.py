@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from deltanet._io import _live
 from deltanet._mlp import MLP
-from deltanet._validate import activation
 
 
 class TorchModule(Protocol):
@@ -95,40 +94,41 @@ def from_torch(module: TorchModule) -> MLP:
     return builder.net(model, outputs)
 
 
-# Modules of an activation: torch.nn, our own, parameter -> module
-ACTIVATIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "tanh": lambda nn, own, _: nn.Tanh(),
-    "lecun_tanh": lambda nn, own, _: own.LecunTanh(),
-    "sigmoid": lambda nn, own, _: nn.Sigmoid(),
-    "relu": lambda nn, own, _: nn.ReLU(),
-    "relu6": lambda nn, own, _: nn.ReLU6(),
-    "leaky_relu": lambda nn, own, slope: nn.LeakyReLU(slope),
-    "elu": lambda nn, own, alpha: nn.ELU(alpha),
-    "celu": lambda nn, own, alpha: nn.CELU(alpha),
-    "selu": lambda nn, own, _: nn.SELU(),
-    "softplus": lambda nn, own, beta: nn.Softplus(beta, SOFTPLUS_THRESHOLD),
-    "gelu": lambda nn, own, _: nn.GELU(),
-    "gelu_tanh": lambda nn, own, _: nn.GELU(approximate="tanh"),
-    "silu": lambda nn, own, _: nn.SiLU(),
-    "swish": lambda nn, own, beta: own.Swish(beta),
-    "mish": lambda nn, own, _: nn.Mish(),
-    "softsign": lambda nn, own, _: nn.Softsign(),
-    "softshrink": lambda nn, own, lambd: nn.Softshrink(lambd),
-    "tanhshrink": lambda nn, own, _: nn.Tanhshrink(),
-    "logsigmoid": lambda nn, own, _: nn.LogSigmoid(),
-    "hardtanh": lambda nn, own, _: nn.Hardtanh(),
-    "hardsigmoid": lambda nn, own, _: nn.Hardsigmoid(),
-    "hardswish": lambda nn, own, _: nn.Hardswish(),
-    "gaussian": lambda nn, own, _: own.Gaussian(),
-    "sin": lambda nn, own, _: own.Sin(),
-    "cos": lambda nn, own, _: own.Cos(),
-    "exp": lambda nn, own, _: own.Exp(),
-    "abs": lambda nn, own, _: own.Abs(),
-    "square": lambda nn, own, _: own.Square(),
-    "erf": lambda nn, own, _: own.Erf(),
-    "atan": lambda nn, own, _: own.Atan(),
-    "softmax": lambda nn, own, _: nn.Softmax(dim=-1),
-    "log_softmax": lambda nn, own, _: nn.LogSoftmax(dim=-1),
+# Modules of an activation: torch.nn, our own, parameters -> module. Defaults are the same in both
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "tanh": lambda nn, own: nn.Tanh(),
+    "lecun_tanh": lambda nn, own: own.LecunTanh(),
+    "sigmoid": lambda nn, own: nn.Sigmoid(),
+    "relu": lambda nn, own: nn.ReLU(),
+    "relu6": lambda nn, own: nn.ReLU6(),
+    "leaky_relu": lambda nn, own, *p: nn.LeakyReLU(*p),
+    "elu": lambda nn, own, *p: nn.ELU(*p),
+    "celu": lambda nn, own, *p: nn.CELU(*p),
+    "selu": lambda nn, own: nn.SELU(),
+    "softplus": lambda nn, own, beta=1.0: nn.Softplus(beta, SOFTPLUS_THRESHOLD),
+    "gelu": lambda nn, own: nn.GELU(),
+    "gelu_tanh": lambda nn, own: nn.GELU(approximate="tanh"),
+    "silu": lambda nn, own: nn.SiLU(),
+    "swish": lambda nn, own, *p: own.Swish(*p),
+    "mish": lambda nn, own: nn.Mish(),
+    "softsign": lambda nn, own: nn.Softsign(),
+    "softshrink": lambda nn, own, *p: nn.Softshrink(*p),
+    "tanhshrink": lambda nn, own: nn.Tanhshrink(),
+    "logsigmoid": lambda nn, own: nn.LogSigmoid(),
+    "hardtanh": lambda nn, own, *p: nn.Hardtanh(*p),
+    "hardsigmoid": lambda nn, own: nn.Hardsigmoid(),
+    "hardswish": lambda nn, own: nn.Hardswish(),
+    "threshold": lambda nn, own, *p: nn.Threshold(*p),
+    "gaussian": lambda nn, own: own.Gaussian(),
+    "sin": lambda nn, own: own.Sin(),
+    "cos": lambda nn, own: own.Cos(),
+    "exp": lambda nn, own: own.Exp(),
+    "abs": lambda nn, own: own.Abs(),
+    "square": lambda nn, own: own.Square(),
+    "erf": lambda nn, own: own.Erf(),
+    "atan": lambda nn, own: own.Atan(),
+    "softmax": lambda nn, own: nn.Softmax(dim=-1),
+    "log_softmax": lambda nn, own: nn.LogSoftmax(dim=-1),
 }
 SOFTPLUS_THRESHOLD = 40  # beyond it, the identity is exact in double precision
 
@@ -154,13 +154,13 @@ def to_torch(net: MLP) -> TorchModule:
             if b is not None:
                 linear.bias.copy_(torch.from_numpy(b))
         modules.append(linear)
-        name, parameter = activation(spec)
+        name, *parameters = (spec,) if isinstance(spec, str) else spec
         if name != "identity":
             if name not in ACTIVATIONS:
                 raise ValueError(
                     f"activation {name!r} has no module in torch: to_torch cannot write it"
                 )
-            modules.append(ACTIVATIONS[name](torch.nn, _torch_modules, parameter))
+            modules.append(ACTIVATIONS[name](torch.nn, _torch_modules, *parameters))
     modules += scaling(_torch_modules.OutputScaling, net.output_shift, net.output_scale)
     module: TorchModule = torch.nn.Sequential(*modules)
     return module
