@@ -116,7 +116,7 @@ def _net(keras: Any, model: KerasModel) -> MLP:
     shape = reader.shape(model)
 
     def outputs(X: NDArray[Any]) -> NDArray[Any]:
-        return _array(keras, model(X.reshape(-1, *shape), training=False))
+        return _array(keras, model(X.reshape(-1, *shape), training=False)).astype(reader.precision)
 
     return reader.builder.net(f"model {model.name!r}", outputs)
 
@@ -136,6 +136,8 @@ class _Reader:
         self.part = ""
         self.inputs: int | None = None  # numbers that the first layer takes
         self.seen: set[int] = set()  # layers
+        # the coarsest that a layer computes in; Keras multiplies float64 matrices as float32 on some backends
+        self.precision = np.dtype(np.float32)
 
     def sequential(self, model: Any, place: str) -> None:
         if not isinstance(model, self.keras.Sequential):
@@ -144,8 +146,14 @@ class _Reader:
             )
         if not model.built:
             raise Refused(f"{place} {model.name!r} is not built: give it an Input, or call it once")
+        self.computes_in(model)
         for layer in model.layers:
+            self.computes_in(layer)
             self.layer(layer)
+
+    def computes_in(self, layer: Any) -> None:
+        kind = np.dtype({"bfloat16": "float16"}.get(layer.compute_dtype, layer.compute_dtype))
+        self.precision = min(self.precision, kind, key=lambda each: each.itemsize)
 
     def shape(self, model: Any) -> tuple[int, ...]:
         """Of one sample, as the model takes it: several axes, where it begins with a Flatten."""
@@ -173,6 +181,8 @@ class _Reader:
                 f"{self.part} is not a dense layer or an activation of deltanet: take it out, or pass a "
                 "Sequential without it"
             )
+        if not layer.built:
+            raise Refused(f"{self.part} is not built: call the model once")
         if layer.weights and id(layer) in self.seen:
             raise Refused(f"{self.part} is used twice: each layer must have weights of its own")
         self.seen.add(id(layer))

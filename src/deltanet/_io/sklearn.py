@@ -4,7 +4,7 @@ import warnings
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from deltanet._io._live import Builder, Refused, Spec, package
 from deltanet._mlp import MLP
@@ -67,8 +67,10 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
     >>> dn.from_sklearn(network)
     MLP([3, 8, 2], activation=['relu'], output='identity', dtype='float64')
     """
-    base = package("sklearn.base", "sklearn", "from_sklearn")
-    if not isinstance(estimator, base.BaseEstimator):
+    package("sklearn", "sklearn", "from_sklearn")
+    from sklearn.base import BaseEstimator
+
+    if not isinstance(estimator, BaseEstimator):
         raise TypeError(
             f"estimator must be a fitted estimator of scikit-learn; got {type(estimator).__name__}"
         )
@@ -85,21 +87,14 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
 
 
 def _outputs(estimator: Any, X: NDArray[Any]) -> NDArray[Any]:
-    if not hasattr(estimator, "predict_proba"):
-        y = np.asarray(estimator.predict(X))
-        return y.reshape(-1, 1) if y.ndim == 1 else y
-    probabilities = np.asarray(estimator.predict_proba(X))
-    return (
-        probabilities[:, 1:]
-        if len(estimator.classes_) == 2 and _ends_in_one(estimator)
-        else probabilities
-    )
-
-
-def _ends_in_one(estimator: Any) -> bool:
-    """Whether the network has one output: of two classes, not of two labels."""
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    return _ends_in_one(last) if hasattr(last, "steps") else bool(last.n_outputs_ == 1)
+    if hasattr(estimator, "predict_proba"):
+        probabilities = np.asarray(estimator.predict_proba(X))
+        network = estimator
+        while hasattr(network, "steps"):
+            network = network.steps[-1][1]
+        return probabilities[:, 1:] if network.n_outputs_ == 1 else probabilities
+    y = np.asarray(estimator.predict(X))
+    return y.reshape(-1, 1) if y.ndim == 1 else y
 
 
 def _read(builder: Builder, estimator: Any) -> None:
@@ -141,44 +136,47 @@ def _network(builder: Builder, estimator: Any) -> None:
 
 
 def _scale(builder: Builder, scaler: Any, part: str, inverse: bool = False) -> None:
-    """x -> factor * (x - shift) + offset, or its inverse."""
-    from sklearn import preprocessing as p
+    """x -> (x - shift) / divisor, or its inverse."""
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer
 
     kind = type(scaler)
     if isinstance(scaler, str) or scaler is None:
         return  # passthrough
+    if kind is FunctionTransformer and (scaler.func, scaler.inverse_func) == (None, None):
+        return
     if kind is Pipeline:
         for name, step in scaler.steps[:: -1 if inverse else 1]:
             _scale(builder, step, f"step {name!r} ({type(step).__name__})", inverse)
         return
-    if kind is p.FunctionTransformer and (scaler.func, scaler.inverse_func) == (None, None):
-        return
-    zero, one = np.float64(0), np.float64(1)
-
-    def given(value: Any, default: np.float64) -> ArrayLike:
-        return default if value is None else value
-
-    shift, divisor = zero, one
-    if kind is p.StandardScaler:
-        _fitted(scaler, "scale_")
-        shift = given(scaler.mean_ if scaler.with_mean else None, zero)
-        divisor = given(scaler.scale_, one)
-    elif kind is p.RobustScaler:
-        _fitted(scaler, "scale_")
-        shift, divisor = given(scaler.center_, zero), given(scaler.scale_, one)
-    elif kind is p.MaxAbsScaler:
-        _fitted(scaler, "scale_")
-        divisor = scaler.scale_
-    elif kind is p.MinMaxScaler and not scaler.clip:
-        _fitted(scaler, "scale_")
-        # x scale + min = (x - (-min / scale)) / (1 / scale)
-        shift, divisor = -scaler.min_ / scaler.scale_, 1 / scaler.scale_
-    else:
-        what = "clips its output" if kind is p.MinMaxScaler else "is not a scaler of numbers"
-        raise Refused(f"{part} {what}: {REMEDY}")
+    shift, divisor = (
+        np.float64(default) if each is None else each
+        for each, default in zip(_shift_and_divisor(scaler, part), (0, 1), strict=True)
+    )
     if inverse:
         builder.multiply(part, divisor)
         builder.add(part, shift)
     else:
         builder.normalize(part, shift, divisor)
+
+
+def _shift_and_divisor(scaler: Any, part: str) -> tuple[Any, Any]:
+    """Of a fitted scaler; None if it has none."""
+    from sklearn import preprocessing
+
+    kind = type(scaler)
+    scalers = "StandardScaler", "RobustScaler", "MaxAbsScaler", "MinMaxScaler"
+    if kind not in [getattr(preprocessing, name) for name in scalers]:
+        raise Refused(f"{part} is not a scaler of numbers: {REMEDY}")
+    _fitted(scaler, "scale_")
+    match kind.__name__:
+        case "StandardScaler":
+            return scaler.mean_ if scaler.with_mean else None, scaler.scale_
+        case "RobustScaler":
+            return scaler.center_, scaler.scale_
+        case "MaxAbsScaler":
+            return None, scaler.scale_
+    if scaler.clip:
+        raise Refused(f"{part} clips its output: {REMEDY}")
+    # x scale + min = (x - (-min / scale)) / (1 / scale)
+    return -scaler.min_ / scaler.scale_, 1 / scaler.scale_
