@@ -10,6 +10,7 @@ from deltanet._activations import REGISTRY
 from deltanet._io._live import Builder, Refused, Spec
 from deltanet._io._torch_activations import ACTIVATIONS
 from deltanet._io._torch_steps import FEATURES, REMEDY, SAMPLES, TRAINING, Ref, Step, Steps
+from deltanet._mlp import MLP
 
 ALIASES = {
     "truediv": "div",
@@ -298,12 +299,16 @@ def _named(step: Step) -> str:
 
 
 def recognized(values: NDArray[Any]) -> str | None:
-    """The activation that has these values on the grid; of those with a parameter, at its default."""
+    """The activation that has these values on the grid; of those with parameters, at the defaults."""
     for name, activation in REGISTRY.items():
-        if not activation.couples and values.shape == GRID.shape:
-            exact = activation.formula(GRID + 0j, activation.default).real
-            if np.allclose(values, exact, rtol=1e-9, atol=1e-8):
-                return name
+        if activation.couples or values.shape != GRID.shape:
+            continue
+        try:
+            net = MLP.from_layers([[[1.0]]], [None], [name])
+        except ValueError:  # its parameters have no defaults
+            continue
+        if np.allclose(values, net(GRID[:, None])[:, 0], rtol=1e-9, atol=1e-8):
+            return name
     return None
 
 
