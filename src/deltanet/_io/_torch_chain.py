@@ -30,23 +30,9 @@ ALIASES = {
 }
 GRID = np.linspace(-24, 24, 961)
 # Operations that an activation in several of them may have
-ELEMENTWISE = ACTIVATIONS.keys() - {"softmax", "log_softmax"} | {
-    *(
-        "add",
-        "sub",
-        "rsub",
-        "mul",
-        "div",
-        "neg",
-        "pow",
-        "sqrt",
-        "reciprocal",
-        "log",
-        "log1p",
-        "expm1",
-    ),
-    *("minimum", "maximum", "erfc"),
-}
+ELEMENTWISE = ACTIVATIONS.keys() - {"softmax", "log_softmax"} | set(
+    "add sub rsub mul div neg pow sqrt reciprocal log log1p expm1 minimum maximum erfc".split()
+)
 
 
 def follow(torch: Any, steps: Steps, model: str) -> Builder:
@@ -115,25 +101,32 @@ class _Reader:
 
     def pattern(self, value: Ref, users: dict[Ref, list[Step]]) -> Ref:
         """An activation in several operations, told by its values: x sigmoid(x), x - tanh(x), ..."""
-        values, end = {value: self.torch.from_numpy(GRID.copy())}, value
+        values = {value: self.torch.from_numpy(GRID.copy())}
         pending = list(users[value])
         names = ", ".join(step.part for step in pending)
+        found = None  # the longest
         while pending:
             step = next((s for s in pending if all(r in values for r in s.refs())), None)
             if step is None or _named(step) not in ELEMENTWISE:
                 break
+            result = self.evaluate(step, values)
+            if result is None:
+                break
+            values[step.out] = result
             pending.remove(step)
-            end = step.out
-            values[end] = self.evaluate(step, values)
             if not pending:  # the branches have joined
-                spec = recognized(values[end].numpy())
-                if spec is not None:
-                    self.builder.activate(names, spec)
-                    return end
-            pending += [s for s in users.get(end, []) if s not in pending]
-        raise Refused(f"a value goes into several operations ({names}): {REMEDY}")
+                spec = recognized(result.numpy())
+                found = found if spec is None else (spec, step.out)
+            pending += [s for s in users.get(step.out, []) if s not in pending]
+        if found is None:
+            raise Refused(f"a value goes into several operations ({names}): {REMEDY}")
+        spec, end = found
+        self.builder.activate(names, spec)
+        return end
 
     def evaluate(self, step: Step, values: dict[Ref, Any]) -> Any:
+        """One operation on the grid; None if it is not one of single numbers."""
+
         def put(each: Any) -> Any:
             return values[each] if isinstance(each, Ref) else each
 
@@ -142,11 +135,9 @@ class _Reader:
         try:
             with self.torch.no_grad():
                 result = step.function(*args, **kwargs)
-        except Exception as error:  # whatever the operation raises on a grid of numbers
-            raise Refused(f"{step.part} is part of a branch: {REMEDY}") from error
-        if not isinstance(result, self.torch.Tensor):
-            raise Refused(f"{step.part} is part of a branch: {REMEDY}")
-        return result
+        except Exception:  # whatever the operation raises on the grid: it is not code of ours
+            return None
+        return result if isinstance(result, self.torch.Tensor) else None
 
     # Layers
 
