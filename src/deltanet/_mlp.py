@@ -279,7 +279,7 @@ class MLP:
           (2): Linear(in_features=8, out_features=2, bias=True)
         )
         """
-        from deltanet._io.torch import to_torch
+        from deltanet._io.torch.write import to_torch
 
         return to_torch(self)
 

@@ -1,6 +1,5 @@
 """Live modules of torch, and nets as modules of torch (extra: torch)."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -69,7 +68,7 @@ def from_torch(module: TorchModule) -> MLP:
     >>> dn.from_torch(module)
     MLP([4, 8, 2], activation=['tanh'], output='identity', dtype='float32')
     """
-    from deltanet._io import _torch_chain, _torch_steps
+    from deltanet._io.torch import chain, fx, script
 
     torch = _live.package("torch", "torch", "from_torch")
     live: Any = getattr(module, "_orig_mod", module)  # of torch.compile
@@ -80,9 +79,9 @@ def from_torch(module: TorchModule) -> MLP:
         )
     scripted = isinstance(live, torch.jit.ScriptModule)
     model = getattr(live, "original_name", "") or type(live).__name__
-    read = _torch_steps.scripted if scripted else _torch_steps.traced
+    read = script.scripted if scripted else fx.traced
     with torch.no_grad():
-        builder = _torch_chain.follow(torch, read(torch, live, model), model)
+        builder = chain.follow(torch, read(torch, live, model), model)
 
     def outputs(X: NDArray[Any]) -> NDArray[Any]:
         first = next(iter(live.parameters()), torch.from_numpy(X))
@@ -92,75 +91,3 @@ def from_torch(module: TorchModule) -> MLP:
         return array.reshape(-1, 1) if array.ndim == 1 else array  # squeezed
 
     return builder.net(model, outputs)
-
-
-# Modules of an activation: torch.nn, our own, parameters -> module. Defaults are the same in both
-ACTIVATIONS: dict[str, Callable[..., Any]] = {
-    "tanh": lambda nn, own: nn.Tanh(),
-    "lecun_tanh": lambda nn, own: own.LecunTanh(),
-    "sigmoid": lambda nn, own: nn.Sigmoid(),
-    "relu": lambda nn, own: nn.ReLU(),
-    "relu6": lambda nn, own: nn.ReLU6(),
-    "leaky_relu": lambda nn, own, *p: nn.LeakyReLU(*p),
-    "elu": lambda nn, own, *p: nn.ELU(*p),
-    "celu": lambda nn, own, *p: nn.CELU(*p),
-    "selu": lambda nn, own: nn.SELU(),
-    "softplus": lambda nn, own, beta=1.0: nn.Softplus(beta, SOFTPLUS_THRESHOLD),
-    "gelu": lambda nn, own: nn.GELU(),
-    "gelu_tanh": lambda nn, own: nn.GELU(approximate="tanh"),
-    "silu": lambda nn, own: nn.SiLU(),
-    "swish": lambda nn, own, *p: own.Swish(*p),
-    "mish": lambda nn, own: nn.Mish(),
-    "softsign": lambda nn, own: nn.Softsign(),
-    "softshrink": lambda nn, own, *p: nn.Softshrink(*p),
-    "tanhshrink": lambda nn, own: nn.Tanhshrink(),
-    "logsigmoid": lambda nn, own: nn.LogSigmoid(),
-    "hardtanh": lambda nn, own, *p: nn.Hardtanh(*p),
-    "hardsigmoid": lambda nn, own: nn.Hardsigmoid(),
-    "hardswish": lambda nn, own: nn.Hardswish(),
-    "threshold": lambda nn, own, *p: nn.Threshold(*p),
-    "gaussian": lambda nn, own: own.Gaussian(),
-    "sin": lambda nn, own: own.Sin(),
-    "cos": lambda nn, own: own.Cos(),
-    "exp": lambda nn, own: own.Exp(),
-    "abs": lambda nn, own: own.Abs(),
-    "square": lambda nn, own: own.Square(),
-    "erf": lambda nn, own: own.Erf(),
-    "atan": lambda nn, own: own.Atan(),
-    "softmax": lambda nn, own: nn.Softmax(dim=-1),
-    "log_softmax": lambda nn, own: nn.LogSoftmax(dim=-1),
-}
-SOFTPLUS_THRESHOLD = 40  # beyond it, the identity is exact in double precision
-
-
-def to_torch(net: MLP) -> TorchModule:
-    """`MLP.to_torch`."""
-    torch = _live.package("torch", "torch", "to_torch")
-    from deltanet._io import _torch_modules
-
-    def scaling(kind: Any, shift: Any, scale: Any) -> list[Any]:
-        pair = shift, scale
-        return [] if shift is None else [kind(*(torch.tensor(each) for each in pair))]
-
-    modules = scaling(_torch_modules.InputScaling, net.input_shift, net.input_scale)
-    dtype = getattr(torch, net.dtype.name)
-    for W, b, spec in zip(net.weights, net.biases, net.activations, strict=True):
-        n_out, n_in = W.shape
-        linear = torch.nn.utils.skip_init(
-            torch.nn.Linear, n_in, n_out, bias=b is not None, dtype=dtype
-        )
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W))
-            if b is not None:
-                linear.bias.copy_(torch.from_numpy(b))
-        modules.append(linear)
-        name, *parameters = (spec,) if isinstance(spec, str) else spec
-        if name != "identity":
-            if name not in ACTIVATIONS:
-                raise ValueError(
-                    f"activation {name!r} has no module in torch: to_torch cannot write it"
-                )
-            modules.append(ACTIVATIONS[name](torch.nn, _torch_modules, *parameters))
-    modules += scaling(_torch_modules.OutputScaling, net.output_shift, net.output_scale)
-    module: TorchModule = torch.nn.Sequential(*modules)
-    return module

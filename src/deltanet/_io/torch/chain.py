@@ -1,4 +1,4 @@
-"""Steps of a torch module (`_torch_steps`) -> the chain that they are, or a refusal that names the step."""
+"""Steps of a torch module (`steps`) -> the chain that they are, or a refusal that names the step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,33 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltanet._activations import REGISTRY
 from deltanet._io._live import Builder, Refused, Spec
-from deltanet._io._torch_activations import ACTIVATIONS
-from deltanet._io._torch_steps import FEATURES, REMEDY, SAMPLES, TRAINING, Ref, Step, Steps
-from deltanet._mlp import MLP
-
-ALIASES = {
-    "truediv": "div",
-    "true_divide": "div",
-    "divide": "div",
-    "subtract": "sub",
-    "multiply": "mul",
-    "negative": "neg",
-    "iadd": "add",
-    "isub": "sub",
-    "imul": "mul",
-    "itruediv": "div",
-    "reshape": "view",
-    "alpha_dropout": "dropout",
-    "feature_dropout": "dropout",
-    "clip": "clamp",
-}
-GRID = np.linspace(-24, 24, 961)
-# Operations that an activation in several of them may have
-ELEMENTWISE = ACTIVATIONS.keys() - {"softmax", "log_softmax"} | set(
-    "add sub rsub mul div neg pow sqrt reciprocal log log1p expm1 minimum maximum erfc".split()
-)
+from deltanet._io.torch import patterns
+from deltanet._io.torch.activations import ACTIVATIONS
+from deltanet._io.torch.steps import FEATURES, REMEDY, SAMPLES, TRAINING, Ref, Step, Steps, named
 
 
 def follow(torch: Any, steps: Steps, model: str) -> Builder:
@@ -69,7 +46,7 @@ class _Reader:
 
     def step(self, step: Step) -> None:
         self.part = step.part
-        name = _named(step)
+        name = named(step)
         if self.ended:
             raise Refused(f"{self.part} follows a squeeze: only the last step may be one")
         handler: Callable[..., Any] | None = getattr(self, f"on_{name}", None)
@@ -100,44 +77,13 @@ class _Reader:
         self.builder.activate(self.part, spec)
 
     def pattern(self, value: Ref, users: dict[Ref, list[Step]]) -> Ref:
-        """An activation in several operations, told by its values: x sigmoid(x), x - tanh(x), ..."""
-        values = {value: self.torch.from_numpy(GRID.copy())}
-        pending = list(users[value])
-        names = ", ".join(step.part for step in pending)
-        found = None  # the longest
-        while pending:
-            step = next((s for s in pending if all(r in values for r in s.refs())), None)
-            if step is None or _named(step) not in ELEMENTWISE:
-                break
-            result = self.evaluate(step, values)
-            if result is None:
-                break
-            values[step.out] = result
-            pending.remove(step)
-            if not pending:  # the branches have joined
-                spec = recognized(result.numpy())
-                found = found if spec is None else (spec, step.out)
-            pending += [s for s in users.get(step.out, []) if s not in pending]
+        names = ", ".join(step.part for step in users[value])
+        found = patterns.match(self.torch, value, users)
         if found is None:
             raise Refused(f"a value goes into several operations ({names}): {REMEDY}")
         spec, end = found
         self.builder.activate(names, spec)
         return end
-
-    def evaluate(self, step: Step, values: dict[Ref, Any]) -> Any:
-        """One operation on the grid; None if it is not one of single numbers."""
-
-        def put(each: Any) -> Any:
-            return values[each] if isinstance(each, Ref) else each
-
-        args = tuple(put(each) for each in step.args)
-        kwargs = {name: put(each) for name, each in step.kwargs.items()}
-        try:
-            with self.torch.no_grad():
-                result = step.function(*args, **kwargs)
-        except Exception:  # whatever the operation raises on the grid: it is not code of ours
-            return None
-        return result if isinstance(result, self.torch.Tensor) else None
 
     # Layers
 
@@ -282,25 +228,6 @@ class _Reader:
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise Refused(f"{self.part} has a tensor that cannot be read: {error}") from error
         return array
-
-
-def _named(step: Step) -> str:
-    name = step.op.rstrip("_")
-    return ALIASES.get(name, name)
-
-
-def recognized(values: NDArray[Any]) -> str | None:
-    """The activation that has these values on the grid; of those with parameters, at the defaults."""
-    for name, activation in REGISTRY.items():
-        if activation.couples or values.shape != GRID.shape:
-            continue
-        try:
-            net = MLP.from_layers([[[1.0]]], [None], [name])
-        except ValueError:  # its parameters have no defaults
-            continue
-        if np.allclose(values, net(GRID[:, None])[:, 0], rtol=1e-9, atol=1e-8):
-            return name
-    return None
 
 
 def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
