@@ -133,6 +133,15 @@ def test_auto_takes_the_less_arithmetic(sizes, N, way, monkeypatch):
     assert choose("auto", sizes, N, 40, 3, 8, P=P) == "cg"
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_fit_takes_the_smaller_side(bias):
+    """N rows against P parameters, of which a net without biases has fewer."""
+    net = dn.MLP([3, 3, 1], seed=0, bias=bias)
+    for N, way in ((net.num_params - 1, problems.Dual), (net.num_params, problems.Primal)):
+        X = np.random.default_rng(0).standard_normal((N, 3))
+        assert type(problems.problem(net, X, X[:, :1], None, 0.0)) is way
+
+
 def test_fit_and_solve_without_memory_for_a_matrix(monkeypatch):
     X = np.random.default_rng(0).standard_normal((60, 3))
     net, Y = dn.MLP([3, 4, 1], seed=0), np.sin(X[:, :1])

@@ -1,5 +1,7 @@
 """The parameters that `wrt` keeps, as columns of J."""
 
+from typing import Any
+
 import numpy as np
 
 from deltanet import _validate
@@ -59,11 +61,11 @@ class Kept:
         return result
 
 
-def everything(sizes, biases):
+def everything(sizes: tuple[int, ...], biases: tuple[bool, ...]) -> Kept:
     """All columns."""
     return kept(None, sizes, biases)
 
 
-def kept(wrt, sizes, biases):
+def kept(wrt: Any, sizes: tuple[int, ...], biases: tuple[bool, ...]) -> Kept:
     """What `wrt` keeps of a net whose layers have these biases."""
     return Kept(_validate.wrt(wrt, sizes, biases), sizes, biases)

@@ -65,12 +65,16 @@ def load(path, activation=None, output=None, dtype=None):
         header, arrays = reader(path)
         with reading(path):
             layers = _content.unpack(header, arrays, activation, output)
+    labels = layers.pop("labels", {})
     with reading(path):
-        return MLP.from_layers(**layers, dtype=dtype)
+        net = MLP.from_layers(**layers, dtype=dtype)
+        for name, value in labels.items():
+            setattr(net, name, value)
+    return net
 
 
 def save(net, path):
-    """Write a net to a model file: layers, activations, scalings and a format version.
+    """Write a net to a model file: layers, activations, scalings, names, units and a format version.
 
     The file is written beside the target and renamed: a stopped run leaves the old one or the new one.
 

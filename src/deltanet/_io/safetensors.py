@@ -1,11 +1,10 @@
 """safetensors files, through the `safetensors` package (extra: safetensors)."""
 
-import json
 import os
 
 import numpy as np
 
-from deltanet._io._content import parse
+from deltanet._io._content import parse, text
 from deltanet._io._files import reading, replacing
 
 HEADER = "deltanet"  # the metadata key that holds the header as JSON
@@ -26,7 +25,7 @@ def write(path, header, arrays):
     library = package()
     with replacing(path) as partial:
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        metadata = {HEADER: json.dumps(header)}
+        metadata = {HEADER: text(header, arrays)}
         partial.write_bytes(library.numpy.save(contiguous, metadata=metadata))
 
 
