@@ -193,7 +193,9 @@ def test_names_of_columns():
     X, Y = data(5, 3)
     frame = pandas.DataFrame(X, columns=list("abcde"))
     estimator = make_pipeline(StandardScaler(), regressor()).fit(frame, Y)
-    assert_equal(dn.from_sklearn(estimator)(X), estimator.predict(frame), "outputs", 1e-12)
+    net = dn.from_sklearn(estimator)
+    assert_equal(net(X), estimator.predict(frame), "outputs", 1e-12)
+    assert net.input_names == list("abcde")
 
 
 def search():

@@ -42,7 +42,8 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
         complement is the probability of ``classes_[0]``.
 
         Scalers of the inputs become the input scaling, those of the targets the output scaling. The dtype is
-        that of ``coefs_``. W is the transpose of ``coefs_[k]``.
+        that of ``coefs_``. W is the transpose of ``coefs_[k]``. If the estimator was fitted on columns with
+        names, these are `input_names`.
 
     Raises
     ------
@@ -83,7 +84,11 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
             warnings.simplefilter("ignore")  # of names of columns, which an array has not
             return _outputs(estimator, X)
 
-    return builder.net(name, outputs)
+    net = builder.net(name, outputs)
+    columns = getattr(estimator, "feature_names_in_", None)
+    if columns is not None:
+        net.input_names = [str(column) for column in columns]
+    return net
 
 
 def _outputs(estimator: Any, X: NDArray[Any]) -> NDArray[Any]:
