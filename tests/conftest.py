@@ -1,5 +1,6 @@
 """What several test files use."""
 
+import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -9,6 +10,23 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell starts jobs in the background so, and what the tests start would be deaf to Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # its default, tensorflow, nothing here needs
+# Examples in docstrings that need another package: the end of their name, what they need
+EXAMPLES = {
+    "from_torch": ["torch"],
+    "to_torch": ["torch"],
+    "from_sklearn": ["sklearn"],
+    "from_keras": ["keras", "torch"],
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        needed = EXAMPLES.get(item.name.rpartition(".")[2], [])
+        missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        if missing and isinstance(item, pytest.DoctestItem):
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from deltanet._config import __version__, show_config
 from deltanet._fit import Fit, fit, residuals
-from deltanet._io import load, save
+from deltanet._io import from_flax, from_keras, from_sklearn, from_torch, load, save
 from deltanet._jacobian import Jacobian
 from deltanet._kfac import KFAC
 from deltanet._memory import cache_info, clear_cache
@@ -19,6 +19,10 @@ __all__ = [
     "cache_info",
     "clear_cache",
     "fit",
+    "from_flax",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "get_num_threads",
     "load",
     "register_activation",

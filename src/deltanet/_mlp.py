@@ -1,7 +1,7 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -11,6 +11,9 @@ from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
 from deltanet._jacobian import FRESH, Factors, Jacobian
 from deltanet._labels import Labels
+
+if TYPE_CHECKING:
+    from deltanet._io.torch import TorchModule
 
 Activation = str | tuple[str, float]
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
@@ -314,6 +317,40 @@ class MLP:
     output_names = Labels("Names of the m outputs", -1)
     input_units = Labels("Units of the n_0 inputs", 0)
     output_units = Labels("Units of the m outputs", -1)
+
+    def to_torch(self) -> "TorchModule":
+        """The same net as a torch module, with copies of the parameters.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of Linear layers and activations, with the scalings in front and behind where the net has them,
+            whose numbers are buffers. ``parameters_to_vector(module.parameters())`` is `params`.
+
+        Raises
+        ------
+        ValueError
+            If torch has no module for an activation.
+        ImportError
+            If torch is not installed.
+
+        See Also
+        --------
+        deltanet.from_torch : The way back.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> dn.MLP([4, 8, 2], dtype="float32", seed=0).to_torch()
+        Sequential(
+          (0): Linear(in_features=4, out_features=8, bias=True)
+          (1): Tanh()
+          (2): Linear(in_features=8, out_features=2, bias=True)
+        )
+        """
+        from deltanet._io.torch.write import to_torch
+
+        return to_torch(self)
 
     def unravel(self, v):
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.

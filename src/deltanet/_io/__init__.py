@@ -1,4 +1,4 @@
-"""load and save: one file per format, dispatched by suffix."""
+"""load and save, one file per format, dispatched by suffix; live models, one file per framework."""
 
 from pathlib import Path
 
@@ -6,7 +6,13 @@ from deltanet import _validate
 from deltanet._activations import REGISTRY
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
+from deltanet._io.flax import from_flax
+from deltanet._io.keras import from_keras
+from deltanet._io.sklearn import from_sklearn
+from deltanet._io.torch import from_torch
 from deltanet._mlp import MLP
+
+__all__ = ["from_flax", "from_keras", "from_sklearn", "from_torch", "load", "save"]
 
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}

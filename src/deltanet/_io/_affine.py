@@ -49,18 +49,19 @@ class Chain:
         else:
             self.shift = self.shift + c
 
-    def product(self, W):
-        """A further layer; one that is not closed yet gets the identity."""
+    def product(self, W, bias=None):
+        """W h + bias: a further layer; one that is not closed yet gets the identity."""
         if self.before_layers:
             self.input = self.shift, self.scale
         elif self.weight is not None:
             self.close("identity")
         if self.before_layers or self.identity:
-            self.weight, self.bias = W, None
-        else:  # W (scale h + shift)
-            self.weight, self.bias = W * self.scale, None
+            self.weight, self.bias = W, bias
+        else:  # W (scale h + shift) + bias
+            self.weight, self.bias = W * self.scale, bias
             if np.any(self.shift != 0):
-                self.bias = W @ np.broadcast_to(self.shift, W.shape[1:])
+                extra = W @ np.broadcast_to(self.shift, W.shape[1:])
+                self.bias = extra if bias is None else bias + extra
         self.scale, self.shift = np.float64(1), np.float64(0)
 
     @property
