@@ -8,8 +8,13 @@ output_scale. Files without a header are taken for the state_dict of a torch Seq
 import json
 import re
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from deltanet._io._state_dict import state_dict
+from deltanet._io._told import Content
 
 VERSION = 1
 LONGEST = 2**14  # characters of a header, and a sixteenth of the file
@@ -51,20 +56,29 @@ def parse(text, size):
     return json.loads(text)
 
 
-def unpack(header, arrays, activation, output):
-    """The arguments of `MLP.from_layers`."""
+def unpack(
+    header: Any,
+    arrays: dict[str, NDArray[Any]],
+    activation: Any = None,
+    output: Any = None,
+    prefix: Any = None,
+    keys: Any = None,
+) -> Content:
+    """The arguments of `MLP.from_layers`, and what is to be said of them."""
+    given = {"activation": activation, "output": output, "prefix": prefix, "keys": keys}
     if header is None:
-        layers = state_dict(arrays, activation, output)
-    elif activation is not None or output is not None:
+        content = state_dict(arrays, **given)
+    elif any(each is not None for each in given.values()):
         raise ValueError(
-            "the file names its activations: activation= and output= must not be given"
+            "the file names its activations and layers: activation=, output=, prefix= and keys= must not "
+            "be given"
         )
     else:
-        layers = own(header, arrays)
+        content = Content(own(header, arrays), [])
     for key in ("weights", "biases"):
-        for k, array in enumerate(layers[key]):
+        for k, array in enumerate(content.layers[key]):
             finite(array, f"{key}[{k}]")
-    return layers
+    return content
 
 
 def finite(array, name):
@@ -102,30 +116,3 @@ def own(header, arrays):
     if arrays:
         raise ValueError(f"unknown array {min(arrays)!r}")
     return layers
-
-
-def state_dict(arrays, activation, output):
-    """Of a torch Sequential: 0.weight, 0.bias, 2.weight, ..., with any common prefix."""
-    if activation is None:
-        raise ValueError(
-            "the file does not name its activations: give activation= for the hidden layers "
-            "(and output= for the last one, 'identity' by default)"
-        )
-    found = {}
-    for name, array in arrays.items():
-        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.(weight|bias)", name)
-        if match is None:
-            raise ValueError(f"array {name!r} is not of a Sequential of Linear layers")
-        found.setdefault((match[1], int(match[2])), {})[match[3]] = array
-    if len({prefix for prefix, _ in found}) > 1:
-        raise ValueError(f"the arrays must have one common prefix; got {sorted(arrays)}")
-    layers = [found[key] for key in sorted(found)]
-    for key, layer in zip(sorted(found), layers, strict=True):
-        if "weight" not in layer:
-            raise ValueError(f"layer {key[1]} has a bias and no weight")
-    hidden = activation if isinstance(activation, list) else [activation] * (len(layers) - 1)
-    return {
-        "weights": [layer["weight"] for layer in layers],
-        "biases": [layer.get("bias") for layer in layers],
-        "activations": [*hidden, "identity" if output is None else output],
-    }

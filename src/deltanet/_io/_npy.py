@@ -4,7 +4,6 @@ import ast
 import math
 import struct
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -14,8 +13,6 @@ LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the forma
 CHUNK = 2**16
 # Bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it.
 DIRECTORY = 2**15
-# What zipfile raises over a broken archive, besides OSError and ValueError.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
 
 
 def layout(file, size):

@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 import zipfile
 
 import numpy as np
 
 from deltanet._io import _npy
 from deltanet._io._content import longest, parse
-from deltanet._io._files import reading, replacing
+from deltanet._io._files import regular_size, replacing
 
 HEADER = "deltanet"  # the entry that holds the header as JSON
 SLACK = 2**16
@@ -26,19 +25,19 @@ def write(path, header, arrays):
 
 def read(path):
     """(header or None, arrays)."""
-    with reading(path, *_npy.BROKEN_ZIP):
-        arrays = members(path)
-        header = arrays.pop(HEADER, None)
-        if header is None:
-            return None, arrays
-        if header.dtype.kind != "U" or header.shape:
-            raise ValueError(f"entry {HEADER!r} must be a string; got dtype {header.dtype}")
-        return parse(header.item(), os.path.getsize(path)), arrays
+    size = regular_size(path)
+    arrays = members(path, size)
+    header = arrays.pop(HEADER, None)
+    if header is None:
+        return None, arrays
+    if header.dtype.kind != "U" or header.shape:
+        raise ValueError(f"entry {HEADER!r} must be a string; got dtype {header.dtype}")
+    return parse(header.item(), size), arrays
 
 
-def members(path):
+def members(path, size):
     """{name: array} of every entry."""
-    arrays, size = {}, os.path.getsize(path)
+    arrays = {}
     _npy.check_directory(path, size)
     with zipfile.ZipFile(path) as archive:
         claimed = sum(info.file_size for info in archive.infolist())

@@ -1,0 +1,175 @@
+"""Activations that exporters write as several nodes, told by their values.
+
+From a value on, nodes are evaluated on a grid of numbers, as long as their constants are single numbers.
+Where the branches have joined, the values are compared with our activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from deltanet._activations import REGISTRY
+from deltanet._io._affine import Spec
+from deltanet._io.onnx.activations import FORMS, Form, between, limits
+from deltanet._io.onnx.constants import Constants
+from deltanet._io.onnx.graph import Graph, Node
+
+Array = NDArray[Any]
+GRID = np.linspace(-24, 24, 961)  # beyond 20, where torch's softplus becomes the identity
+GRID.flags.writeable = False
+MINUS_ONE, ZERO, ONE = 460, 480, 500  # their places
+PROBES = np.array([0, 300, 430, MINUS_ONE, ZERO, 485, ONE, 530, 700, 960])  # looked at first
+OPERATORS: dict[str, Callable[..., Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Pow": np.power,
+    "Neg": np.negative,
+    "Reciprocal": np.reciprocal,
+    "Sqrt": np.sqrt,
+    "Log": np.log,
+    "Exp": np.exp,
+    "Abs": np.abs,
+    "Sign": np.sign,
+    "Tanh": np.tanh,
+    "Sigmoid": special.expit,
+    "Erf": special.erf,
+    "Softplus": lambda v: np.logaddexp(0, v),
+    "Relu": lambda v: np.maximum(v, 0),
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Identity": np.positive,
+    "Cast": np.positive,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Where": np.where,
+}
+AFFINE = ("Add", "Sub", "Mul", "Div", "Neg", "Identity", "Cast")  # with a constant
+ERROR = 2e-6  # relative to 1 + |f|: constants in a file are float32
+LONGEST = 20  # nodes of one activation
+
+
+class Found(NamedTuple):
+    """An activation in several nodes, and the value that the last of them makes."""
+
+    activation: Spec
+    end: str
+    nodes: list[Node]
+
+
+def match(start: str, graph: Graph, constants: Constants) -> Found | None:
+    """The longest activation that begins with the users of a value."""
+    values, done, found, last = {start: GRID}, [], None, None
+    for _ in range(LONGEST):
+        waiting = pending(values, graph, {node.place for node in done}, start)
+        node = next((n for n in waiting if ready(n, values, constants)), None)
+        result = None if node is None else evaluate(node, values, constants)
+        if node is None or result is None:
+            break
+        values[node.outputs[0]] = result
+        done.append(node)
+        before = {name: v for name, v in values.items() if name != node.outputs[0]}
+        if pending(before, graph, {each.place for each in done}, start):
+            continue  # the branches have not joined
+        spec = recognized(result)
+        if spec != last and spec is not None:  # what changes nothing is no part of it
+            last = spec
+            found = Found(spec, node.outputs[0], list(done)) if is_several(done, values) else None
+    return found
+
+
+def is_several(nodes: list[Node], values: dict[str, Array]) -> bool:
+    """Whether more than an operator of its own, or arithmetic with constants, is there."""
+    nodes = [node for node in nodes if node.operator not in ("Identity", "Cast")]
+    if len(nodes) == 1 and nodes[0].operator in FORMS:
+        return False
+    return any(
+        node.operator not in AFFINE or sum(name in values for name in node.inputs) > 1
+        for node in nodes
+    )
+
+
+def pending(values: Container[str], graph: Graph, done: set[int], start: str) -> list[Node]:
+    """The nodes that take one of these values and are not evaluated yet; what asks for its shape is none."""
+    return [
+        node
+        for name in values  # type: ignore[attr-defined]
+        for node in graph.users.get(name, [])
+        if node.place not in done and not (node.operator == "Shape" and name == start)
+    ]
+
+
+def ready(node: Node, values: Container[str], constants: Container[str]) -> bool:
+    return all(not name or name in values or name in constants for name in node.inputs)
+
+
+def evaluate(node: Node, values: dict[str, Array], constants: Constants) -> Array | None:
+    """One node on the grid, if its constants are single numbers."""
+    operands: list[Any] = []
+    for name in node.inputs:
+        operand = values[name] if name in values else constants[name] if name else None
+        if operand is not None and name not in values:
+            if operand.size != 1 or operand.dtype.kind not in "fib":
+                return None
+            operand = operand.astype(np.float64).reshape(())
+        operands.append(operand)
+    try:
+        if node.operator == "Clip":
+            form = between(*limits(node, operands))
+            return operands[0] if form is None else form.at(operands[0])
+        if node.operator in FORMS and node.operator not in OPERATORS:
+            return FORMS[node.operator](node).at(operands[0])
+        if node.operator not in OPERATORS or node.domain not in ("", "ai.onnx"):
+            return None
+        result = OPERATORS[node.operator](*operands)
+    except (ValueError, TypeError, KeyError):
+        return None
+    return result if result.shape == GRID.shape else None
+
+
+@cache
+def known() -> dict[Spec, Array]:
+    """Our activations on the grid, those of one feature."""
+    names = [name for name, each in REGISTRY.items() if not each.couples and name != "identity"]
+    return {name: Form(name).at(GRID) for name in names}
+
+
+# The parameter that an activation has if these are its values
+PARAMETERS: dict[str, Callable[[Array], float]] = {
+    "leaky_relu": lambda g: -g[MINUS_ONE],
+    "elu": lambda g: -g[0],
+    "celu": lambda g: -g[0],
+    "softplus": lambda g: np.log(2) / g[ZERO],
+    "swish": lambda g: special.logit(g[ONE]),
+    "softshrink": lambda g: 24 - g[-1],
+}
+
+
+def recognized(values: Array) -> Spec | None:
+    """The activation that is nearest to these values on the grid, if one is near enough."""
+    if values.dtype.kind != "f" or not np.isfinite(values).all():
+        return None
+    candidates = dict(known())
+    for name, estimate in PARAMETERS.items():
+        parameter = float(estimate(values))
+        if name in REGISTRY and np.isfinite(parameter) and parameter > 0:
+            candidates[name, parameter] = np.empty(0)
+    errors: dict[Spec, float] = {}
+    for spec, exact in candidates.items():
+        for places in (PROBES, slice(None)):
+            at = exact[places] if exact.size else Form(spec).at(GRID[places])
+            error = float((abs(values[places] - at) / (1 + abs(at))).max())
+            if not error <= ERROR:
+                break
+        else:
+            errors[spec] = error
+    return min(errors, key=errors.__getitem__) if errors else None

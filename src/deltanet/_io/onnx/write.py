@@ -1,0 +1,203 @@
+"""A net as an ONNX graph that onnxruntime runs, in the net's own precision.
+
+The input "x" (N, n_0) goes through Sub and Div for the input scaling, a Gemm and an activation for each
+layer, and Mul and Add for the output scaling; "y" (N, m) is the output. Parameters of activations are single
+precision in ONNX, and names of features have no place in a graph: the model's metadata hold both, as `save`
+writes them to other formats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltanet import _validate
+from deltanet._io._content import pack
+from deltanet._io._files import replacing
+from deltanet._io.onnx.library import METADATA, package
+from deltanet._mlp import MLP
+
+Array = NDArray[Any]
+OPSET, IR_VERSION = 20, 9
+LARGEST_BYTES = 2**31 - 2**20  # protobuf's limit, and room for the rest
+
+
+class Builder:
+    """Nodes and constants of a graph."""
+
+    def __init__(self, library: Any, dtype: np.dtype[Any]) -> None:
+        self.library, self.dtype = library, dtype
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    @property
+    def double(self) -> bool:
+        return self.dtype == np.float64
+
+    def constant(self, value: Any, name: str | None = None) -> str:
+        """The name of a constant."""
+        name = name or f"constant{len(self.constants)}"
+        array = np.ascontiguousarray(value, self.dtype).reshape(np.shape(value))
+        self.constants.append(self.library.numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, operator: str, *inputs: str | float, **attributes: Any) -> str:
+        """The name of what a further node makes; its inputs are names or numbers."""
+        names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        name, made = f"node{len(self.nodes)}", f"value{len(self.nodes)}"
+        self.nodes.append(
+            self.library.helper.make_node(operator, names, [made], name, **attributes)
+        )
+        return made
+
+    def in_single(self, operator: str, value: str) -> str:
+        """An operator that onnxruntime has for float32 only."""
+        kinds = self.library.TensorProto
+        if not self.double:
+            return self.node(operator, value)
+        single = self.node(operator, self.node("Cast", value, to=kinds.FLOAT))
+        return self.node("Cast", single, to=kinds.DOUBLE)
+
+
+Writer = Callable[[Builder, str, Any], str]
+
+
+def operator(name: str, key: str | None = None) -> Writer:
+    """An activation that is an operator, perhaps with its parameter as an attribute."""
+
+    def write(graph: Builder, v: str, parameter: Any) -> str:
+        return graph.node(name, v, **({} if key is None else {key: float(parameter)}))
+
+    return write
+
+
+def gelu(graph: Builder, v: str, _: Any) -> str:
+    if not graph.double:
+        return graph.node("Gelu", v)
+    erf = graph.in_single("Erf", graph.node("Mul", v, np.sqrt(0.5)))
+    return graph.node("Mul", graph.node("Mul", v, 0.5), graph.node("Add", erf, 1.0))
+
+
+def gelu_tanh(graph: Builder, v: str, _: Any) -> str:
+    if not graph.double:
+        return graph.node("Gelu", v, approximate="tanh")
+    cube = graph.node("Mul", graph.node("Mul", graph.node("Mul", v, v), v), 0.044715)
+    inner = graph.node("Mul", graph.node("Add", v, cube), np.sqrt(8 / np.pi))
+    return graph.node("Mul", v, graph.node("Sigmoid", inner))
+
+
+def swish(graph: Builder, v: str, beta: Any) -> str:
+    scaled = v if beta is None else graph.node("Mul", v, float(beta))
+    return graph.node("Mul", v, graph.node("Sigmoid", scaled))
+
+
+def softplus(graph: Builder, v: str, beta: Any) -> str:
+    if beta == 1:
+        return graph.node("Softplus", v)
+    inner = graph.node("Softplus", graph.node("Mul", v, float(beta)))
+    return graph.node("Div", inner, float(beta))
+
+
+def celu(graph: Builder, v: str, alpha: Any) -> str:
+    inner = graph.node("Elu", graph.node("Div", v, float(alpha)))
+    return graph.node("Mul", inner, float(alpha))
+
+
+def lecun_tanh(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Mul", graph.node("Tanh", graph.node("Mul", v, 2 / 3)), 1.7159)
+
+
+def gaussian(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Exp", graph.node("Neg", graph.node("Mul", v, v)))
+
+
+def log_sigmoid(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Neg", graph.node("Softplus", graph.node("Neg", v)))
+
+
+WRITERS: dict[str, Writer] = {
+    "identity": lambda graph, v, _: v,
+    "tanh": operator("Tanh"),
+    "lecun_tanh": lecun_tanh,
+    "sigmoid": operator("Sigmoid"),
+    "relu": operator("Relu"),
+    "leaky_relu": operator("LeakyRelu", "alpha"),
+    "elu": operator("Elu", "alpha"),
+    "selu": operator("Selu"),
+    "softplus": softplus,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": swish,
+    "swish": swish,
+    "softsign": operator("Softsign"),
+    "gaussian": gaussian,
+    "sin": operator("Sin"),
+    "cos": operator("Cos"),
+    "relu6": lambda graph, v, _: graph.node("Clip", v, 0.0, 6.0),
+    "hardsigmoid": lambda graph, v, _: graph.node("HardSigmoid", v, alpha=1 / 6, beta=0.5),
+    "hardswish": operator("HardSwish"),
+    "celu": celu,
+    "mish": operator("Mish"),
+    "exp": operator("Exp"),
+    "logsigmoid": log_sigmoid,
+    "tanhshrink": lambda graph, v, _: graph.node("Sub", v, graph.node("Tanh", v)),
+    "abs": operator("Abs"),
+    "square": lambda graph, v, _: graph.node("Mul", v, v),
+    "erf": lambda graph, v, _: graph.in_single("Erf", v),
+    "atan": lambda graph, v, _: graph.in_single("Atan", v),
+    "softmax": lambda graph, v, _: graph.node("Softmax", v, axis=-1),
+    "log_softmax": lambda graph, v, _: graph.node("LogSoftmax", v, axis=-1),
+}
+
+
+def write(path: str | os.PathLike[str], net: MLP) -> None:
+    """Write a net, whole or not at all."""
+    library = package()
+    header, _ = pack(net)  # which refuses NaN and infinity
+    if net.params.nbytes > LARGEST_BYTES:
+        raise ValueError(
+            f"{net.params.nbytes} bytes of parameters exceed the 2 GB of an ONNX file: save as .npz"
+        )
+    model = _model(library, net)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA, json.dumps(header)
+    with replacing(path) as partial:
+        partial.write_bytes(model.SerializeToString())
+
+
+def _model(library: Any, net: MLP) -> Any:
+    """The graph."""
+    graph = Builder(library, net.dtype)
+    value = "x"
+    if net.input_scale is not None:
+        value = graph.node("Sub", value, graph.constant(net.input_shift, "input_shift"))
+        value = graph.node("Div", value, graph.constant(net.input_scale, "input_scale"))
+    for k, (W, b, spec) in enumerate(zip(net.weights, net.biases, net.activations, strict=True)):
+        operands = [graph.constant(W, f"layers.{k}.weight")]
+        if b is not None:
+            operands.append(graph.constant(b, f"layers.{k}.bias"))
+        value = graph.node("Gemm", value, *operands, transB=1)
+        name, parameter = _validate.activation(spec)
+        if name not in WRITERS:
+            raise ValueError(f"activation {name!r} cannot be written to an ONNX file")
+        value = WRITERS[name](graph, value, parameter)
+    if net.output_scale is not None:
+        value = graph.node("Mul", value, graph.constant(net.output_scale, "output_scale"))
+        value = graph.node("Add", value, graph.constant(net.output_shift, "output_shift"))
+    graph.nodes[-1].output[0] = "y"
+    helper = library.helper
+    kind = helper.np_dtype_to_tensor_dtype(net.dtype)
+    ends = [
+        helper.make_tensor_value_info(name, kind, ["N", n])
+        for name, n in (("x", net.sizes[0]), ("y", net.sizes[-1]))
+    ]
+    proto = helper.make_graph(graph.nodes, "deltanet", ends[:1], ends[1:], graph.constants)
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(
+        proto, opset_imports=[opset], ir_version=IR_VERSION, producer_name="deltanet"
+    )
