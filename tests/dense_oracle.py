@@ -65,17 +65,23 @@ def coupled(name, v):
 
 
 class PlainNet:
-    """Weights, biases, activations and scalings: input shift and scale, output shift and scale, or None."""
+    """Weights, biases, activations and scalings: input shift and scale, output shift and scale, or None.
+
+    A bias of None is none: no entry in theta and no column.
+    """
 
     def __init__(self, weights, biases, activations, scalings=(None,) * 4):
         self.weights, self.biases = weights, biases
         self.activations, self.scalings = activations, scalings
         self.sizes = (weights[0].shape[1], *(len(W) for W in weights))
-        self.P = sum(W.size + b.size for W, b in zip(weights, biases, strict=True))
+        self.parts = [
+            (W.size, 0 if b is None else b.size) for W, b in zip(weights, biases, strict=True)
+        ]
+        self.P = sum(map(sum, self.parts))
 
     @classmethod
-    def random(cls, random, sizes, activations, scaled, dtype):
-        """Every number is rounded to dtype and held in float64."""
+    def random(cls, random, sizes, activations, biased, scaled, dtype):
+        """Every number is rounded to dtype and held in float64; `biased` says which layers have a bias."""
 
         def draw(*shape):
             return random.standard_normal(shape).astype(dtype).astype(float)
@@ -87,7 +93,7 @@ class PlainNet:
             (draw(n_out, n_in) / np.sqrt(n_in)).astype(dtype).astype(float)
             for n_in, n_out in pairwise(sizes)
         ]
-        biases = [draw(n) / 2 for n in sizes[1:]]
+        biases = [draw(n) / 2 if bias else None for n, bias in zip(sizes[1:], biased, strict=True)]
         n, m = sizes[0], sizes[-1]
         scalings = [None] * 4
         if scaled:
@@ -102,7 +108,7 @@ class PlainNet:
         for W, b, spec in zip(self.weights, self.biases, self.activations, strict=True):
             name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
             inputs.append(h)
-            fields.append(h @ W.T + b)
+            fields.append(h @ W.T + (0 if b is None else b))
             f = coupled if name in COUPLED else ELEMENTWISE[name]
             args = (name, fields[-1]) if name in COUPLED else (fields[-1], parameter)
             h, slope = f(*args)
@@ -121,9 +127,10 @@ class PlainNet:
         for W, slope in zip(self.weights[:0:-1], slopes[-2::-1], strict=True):
             deltas.insert(0, (deltas[0] @ W) * slope[:, None, :])
         rows = []
-        for delta, h in zip(deltas, inputs, strict=True):
+        for delta, h, b in zip(deltas, inputs, self.biases, strict=True):
             W = delta[:, :, :, None] * h[:, None, None, :]
-            rows += [W.reshape(*delta.shape[:2], delta.shape[2] * h.shape[1]), delta]
+            rows += [W.reshape(*delta.shape[:2], delta.shape[2] * h.shape[1])]
+            rows += [] if b is None else [delta]
         dx = deltas[0] @ self.weights[0]
         if self.scalings[1] is not None:
             dx = dx / self.scalings[1]
@@ -148,9 +155,8 @@ class PlainNet:
 
     def columns(self):
         """Of each parameter: (its layer, whether it is a weight)"""
-        pairs = list(zip(self.weights, self.biases, strict=True))
-        layer = np.repeat(np.arange(len(pairs)), [W.size + b.size for W, b in pairs])
-        weight = np.concatenate([np.repeat([True, False], [W.size, b.size]) for W, b in pairs])
+        layer = np.repeat(np.arange(len(self.parts)), [sum(part) for part in self.parts])
+        weight = np.concatenate([np.repeat([True, False], part) for part in self.parts])
         return layer, weight
 
     def keep(self, wrt):
@@ -214,9 +220,9 @@ def row_norms_squared(D):
     return (D**2).sum(axis=-1)
 
 
-def input_factor(h):
-    """A of kfac: [h 1]^T [h 1] / N"""
-    h1 = np.concatenate([h, np.ones((len(h), 1))], axis=1)
+def input_factor(h, bias):
+    """A of kfac: [h 1]^T [h 1] / N; without a bias h^T h / N"""
+    h1 = np.concatenate([h, np.ones((len(h), int(bias)))], axis=1)
     return h1.T @ h1 / max(1, len(h))
 
 
@@ -240,17 +246,16 @@ def gram_trace(D, D2):
 
 
 def applied(D, Sigma, parts=()):
-    """D Sigma; `parts` are the sizes (n_in, n_out) of the layers where Sigma holds Kronecker pairs."""
+    """D Sigma; if Sigma is Kronecker pairs, `parts` has (n_in, n_out, whether with a bias) of each layer."""
     if isinstance(Sigma, list):
         result, start = np.empty_like(D), 0
-        for (A, B), (n_in, n_out) in zip(Sigma, parts, strict=True):
-            end = start + n_out * (n_in + 1)
-            W = D[..., start : start + n_out * n_in].reshape(*D.shape[:2], n_out, n_in)
-            b = D[..., start + n_out * n_in : end, None]
+        for (A, B), (n_in, n_out, bias) in zip(Sigma, parts, strict=True):
+            split, end = start + n_out * n_in, start + n_out * (n_in + bias)
+            W = D[..., start:split].reshape(*D.shape[:2], n_out, n_in)
+            b = D[..., split:end].reshape(*D.shape[:2], n_out, int(bias))
             product = B @ (np.concatenate([W, b], axis=-1) @ A)  # (B (x) A) of each row's [W b]
-            result[..., start:end] = np.concatenate(
-                [product[..., :-1].reshape(*W.shape[:2], n_out * n_in), product[..., -1]], -1
-            )
+            result[..., start:split] = product[..., :n_in].reshape(*W.shape[:2], n_out * n_in)
+            result[..., split:end] = product[..., n_in:].reshape(*W.shape[:2], end - split)
             start = end
         return result
     if Sigma.ndim < 2:

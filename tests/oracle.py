@@ -15,15 +15,20 @@ KINKED = ("relu", "leaky_relu", "elu", "selu")
 
 
 class Case:
-    """A net written out as plain numbers, with what the library should say of it."""
+    """A net written out as plain numbers, with what the library should say of it.
 
-    def __init__(self, sizes, activations, scaled=False, seed=0):
+    `biased` says which layers have a bias, all by default; the others have None.
+    """
+
+    def __init__(self, sizes, activations, scaled=False, seed=0, biased=None):
         random = np.random.default_rng(seed)
         self.sizes, self.activations = sizes, activations
         self.weights = [
             random.standard_normal((n_out, n_in)) / np.sqrt(n_in) for n_in, n_out in pairwise(sizes)
         ]
         self.biases = [random.standard_normal(n) / 2 for n in sizes[1:]]
+        if biased is not None:
+            self.biases = [b if one else None for b, one in zip(self.biases, biased, strict=True)]
         n, m = sizes[0], sizes[-1]
         self.scalings = (
             [
@@ -50,19 +55,21 @@ class Case:
     @property
     def theta(self):
         pairs = zip(self.weights, self.biases, strict=True)
-        return np.concatenate([np.concatenate([W.ravel(), b]) for W, b in pairs])
+        return np.concatenate([part.ravel() for pair in pairs for part in pair if part is not None])
 
     def evaluate(self, X, theta=None):
         """(y, [v of each layer]) with complex numbers if need be."""
         theta = self.theta if theta is None else theta
         shift, scale, out_shift, out_scale = self.scalings
         h, start, fields = (X if shift is None else (X - shift) / scale), 0, []
-        for n_in, n_out, spec in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
-            W = theta[start : start + n_in * n_out].reshape(n_out, n_in)
-            b = theta[start + n_in * n_out : start + (n_in + 1) * n_out]
-            start += (n_in + 1) * n_out
+        for W, b, spec in zip(self.weights, self.biases, self.activations, strict=True):
+            W = theta[start : start + W.size].reshape(W.shape)
+            start += W.size
+            if b is not None:
+                b = theta[start : start + b.size]
+                start += b.size
             name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
-            fields.append((name, h @ W.T + b))
+            fields.append((name, h @ W.T + (0 if b is None else b)))
             h = FORMULAS[name](fields[-1][1] + 0j, parameter)
         return (h if out_scale is None else h * out_scale + out_shift), fields
 
@@ -92,7 +99,8 @@ class Case:
 
     def blocks(self):
         """Column ranges of theta, one a layer."""
-        ends = np.cumsum([0] + [W.size + b.size for W, b in zip(self.weights, self.biases)])  # noqa: B905
+        pairs = zip(self.weights, self.biases, strict=True)
+        ends = np.cumsum([0] + [W.size + (0 if b is None else b.size) for W, b in pairs])
         return [slice(a, b) for a, b in pairwise(ends)]
 
 

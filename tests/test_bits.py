@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from verb_table import EVERY_TWO_PARAMETERS, EVERY_TWO_SAMPLES, FUSED, KEPT, Arguments, arrays
+from verb_table import (
+    EVERY_TWO_PARAMETERS,
+    EVERY_TWO_SAMPLES,
+    FUSED,
+    KEPT,
+    Arguments,
+    arrays,
+    without,
+)
 
 import deltanet as dn
 
@@ -19,7 +27,10 @@ NETS = {
     "wide, all": ((300, 200, 9), "log_softmax", "float32", None, (1, 3)),
     "deep": ((16, *[16] * 8, 4), "identity", "float64", [-1, 0], (9, 600)),
     "deep, float32": ((16, *[16] * 8, 4), "identity", "float32", None, (5, 250)),
+    "no bias": ((10, 30, 30, 3), "softmax", "float64", None, (1, 33, 700)),
+    "a bias here and there": ((8, 64, 64, 3), "identity", "float32", [0, 2], (17, 600)),
 }
+BARE = {"no bias": [0, 1, 2], "a bias here and there": [0, 1]}  # layers without a bias
 CASES = [(name, N) for name, (*_, counts) in NETS.items() for N in counts]
 
 
@@ -28,6 +39,7 @@ def build(name, N):
     sizes, output, dtype, wrt, _ = NETS[name]
     net = dn.MLP(sizes, output=output, seed=0, dtype=dtype)
     net.params += 0.1 * np.random.default_rng(1).standard_normal(net.num_params)
+    net = without(net, BARE.get(name, []))
     a = Arguments(net, np.random.default_rng(0).standard_normal((N, sizes[0])), wrt)
     left_out = set()
     if a.P**2 > NUMBERS:

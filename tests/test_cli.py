@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from verb_table import without
 
 import deltanet as dn
 
@@ -135,16 +136,19 @@ def test_writes_dense_arrays(run):
             np.testing.assert_array_equal(archive["outputs"], net(X))
 
 
-def test_writes_factors(run):
-    net, X = dn.load("net.npz"), table()
+@pytest.mark.parametrize("bare", [(), (0,), (0, 1, 2)])
+def test_writes_factors(run, bare):
+    net, X = without(dn.load("net.npz"), bare), table()
+    dn.save(net, "net.npz")
     assert run("jacobian net.npz X.npy -o J.npz --form factors")[0] == 0
     with np.load("J.npz") as archive:
         np.testing.assert_array_equal(archive["outputs"], net(X))
         rows = []
         for k in range(3):
             delta, h = archive[f"delta{k}"], archive[f"input{k}"]
-            rows += [np.einsum("noj,ni->noji", delta, h).reshape(7, 2, -1), delta]
-        assert len(archive.files) == 7
+            rows += [np.einsum("noj,ni->noji", delta, h).reshape(7, 2, -1)]
+            rows += [delta] if archive["biases"][k] else []
+        assert len(archive.files) == 8
     np.testing.assert_allclose(np.concatenate(rows, axis=2), net.jacobian_dense(X), rtol=1e-14)
 
 

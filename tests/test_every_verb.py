@@ -38,6 +38,7 @@ class Draw:
             random,
             sizes,
             [*self.draw_from(HIDDEN, len(sizes) - 2), *self.draw_from(OUTPUTS, 1)],
+            random.random(len(sizes) - 1) < random.choice([0, 0.5, 1], p=[0.15, 0.35, 0.5]),
             random.random() < 0.4,
             self.dtype,
         )
@@ -83,7 +84,8 @@ class Draw:
             return [entries[i] for i in picked]
 
         either = [k - layers * int(random.integers(2)) for k in range(layers)]
-        pairs = [(kind, k) for k in either for kind in ("weights", "biases")]
+        pairs = [("weights", k) for k in either]
+        pairs += [("biases", k) for k in either if self.plain.biases[k] is not None]
         if form in ("last", "weights", "biases"):
             return str(form)
         if form == "mask":
@@ -324,7 +326,11 @@ class Check:
             assert len(pairs) == len(kept)
         for i, k in enumerate(kept):
             A, B = [[pairs[i][side] for pairs in ways] for side in (0, 1)]
-            self.equal(f"A of layer {k}", A, plain.input_factor, d.inputs[k], symmetric=True)
+
+            def factor(h, bias=d.plain.biases[k] is not None):
+                return plain.input_factor(h, bias)
+
+            self.equal(f"A of layer {k}", A, factor, d.inputs[k], symmetric=True)
             self.equal(f"B of layer {k}", B, plain.ggn, d.deltas[k], d.full_H, symmetric=True)
 
     def kernels(self):
@@ -400,8 +406,9 @@ class Check:
             forms["dense"] = (Sigma + Sigma.T).astype(d.dtype).astype(float)
         kept, parts = d.plain.whole_layers(self.wrt), ()
         if kept:
-            parts = [d.plain.weights[k].shape[::-1] for k in kept]
-            pairs = [(d.draw(n_in + 1, n_in + 1), d.draw(n, n)) for n_in, n in parts]
+            layers = [(d.plain.weights[k], d.plain.biases[k] is not None) for k in kept]
+            parts = [(*W.shape[::-1], bias) for W, bias in layers]
+            pairs = [(d.draw(n_in + b, n_in + b), d.draw(n, n)) for n_in, n, b in parts]
             forms["pairs"] = [(A + A.T, B + B.T) for A, B in pairs]
         for name, Sigma in forms.items():
             self.covariance(name, Sigma, parts)
@@ -474,12 +481,13 @@ def test_random_nets_of_this_run():
         check(seed)
 
 
+@pytest.mark.parametrize("biased", [(True, True), (False, True), (True, False), (False, False)])
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 @pytest.mark.parametrize("name", [*HIDDEN, *plain.COUPLED], ids=str)
-def test_the_oracle_against_a_complex_step(name, scaled):
+def test_the_oracle_against_a_complex_step(name, scaled, biased):
     """They share no formula: here is a chain of slopes, there a step of one parameter after the other."""
     inner = "tanh" if name in plain.COUPLED else name
-    case = Case((3, 5, 4), [inner, name], scaled)
+    case = Case((3, 5, 4), [inner, name], scaled, biased=biased)
     net = PlainNet(case.weights, case.biases, case.activations, case.scalings)
     X = case.inputs(6)
     y, D, dx, _, _ = net.differentiate(X)

@@ -148,6 +148,8 @@ OPTIMA = {
     "dual, a prior each": (Case([3, 9, 1], ["tanh", "identity"]), 12, "each"),
     "a prior each": (Case([3, 5, 1], ["softplus", "tanh"]), 60, "each"),
     "deep": (Case([3, 4, 4, 4, 1], ["tanh", "sin", "gelu", "identity"]), 60, 0.1),
+    "no bias": (Case([3, 5, 2], ["tanh", "identity"], biased=[False, False]), 60, 0.1),
+    "dual, one bias": (Case([3, 9, 1], ["tanh", "identity"], biased=[True, False]), 12, "each"),
 }
 
 
@@ -176,12 +178,14 @@ def test_gradient_vanishes_at_the_optimum(name, weighted, solver):
 
 def moved(case, theta):
     """The case with other parameters."""
-    other = Case(case.sizes, case.activations)
+    other = Case(case.sizes, case.activations, biased=[b is not None for b in case.biases])
     other.scalings, start = case.scalings, 0
-    for k, (W, b) in enumerate(zip(case.weights, case.biases, strict=True)):
-        other.weights[k] = theta[start : start + W.size].reshape(W.shape)
-        other.biases[k] = theta[start + W.size : start + W.size + b.size]
-        start += W.size + b.size
+    for k in range(len(case.weights)):
+        for parts in (other.weights, other.biases):
+            if parts[k] is not None:
+                shape, size = parts[k].shape, parts[k].size
+                parts[k] = theta[start : start + size].reshape(shape)
+                start += size
     return other
 
 

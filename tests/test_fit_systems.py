@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ CASES = {
     "log_softmax": (Case([3, 4, 3], ["tanh", "log_softmax"]), 40),
     "one sample": (Case([3, 5, 2], ["tanh", "identity"]), 1),
     "many blocks": (Case([2, 6, 1], ["tanh", "identity"]), 3000),
+    "no bias": (Case([3, 5, 2], ["tanh", "identity"], biased=[False, False]), 60),
+    "a bias of the first layer": (
+        Case([3, 9, 2], ["sigmoid", "identity"], scaled=True, biased=[True, False]),
+        12,
+    ),
 }
 PRIORS = {"none": lambda P: 0.0, "one": lambda P: 0.3, "each": lambda P: np.linspace(0, 2, P)}
 
@@ -118,12 +124,13 @@ def test_conjugate_gradients_without_a_definite_matrix(value):
     ],
 )
 def test_auto_takes_the_less_arithmetic(sizes, N, way, monkeypatch):
+    P = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
     monkeypatch.setattr(_memory, "available_memory", lambda: 2**60)
-    assert choose("auto", sizes, N, 40, 3, 8) == way
-    assert choose("cg", sizes, N, 40, 3, 8) == "cg"
-    assert choose("direct", sizes, N, 40, 3, 8) in ("primal", "dual")
+    assert choose("auto", sizes, N, 40, 3, 8, P=P) == way
+    assert choose("cg", sizes, N, 40, 3, 8, P=P) == "cg"
+    assert choose("direct", sizes, N, 40, 3, 8, P=P) in ("primal", "dual")
     monkeypatch.setattr(_memory, "available_memory", lambda: 100)
-    assert choose("auto", sizes, N, 40, 3, 8) == "cg"
+    assert choose("auto", sizes, N, 40, 3, 8, P=P) == "cg"
 
 
 def test_fit_and_solve_without_memory_for_a_matrix(monkeypatch):

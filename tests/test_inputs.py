@@ -11,6 +11,7 @@ from verb_table import (
     SAMPLEWISE,
     Arguments,
     arrays,
+    without,
 )
 
 import deltanet as dn
@@ -28,10 +29,11 @@ def same_bits(result, right):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("single", [False, True], ids=["batch", "single"])
+@pytest.mark.parametrize("bare", [(), (1,)], ids=["biases", "one bias"])
 @pytest.mark.parametrize("form", FORMS)
-def test_any_memory_of_the_arguments(form, single, dtype):
+def test_any_memory_of_the_arguments(form, bare, single, dtype):
     """Of all of them at once; the numbers are read, and neither changed nor kept."""
-    net = dn.MLP(SIZES, seed=0, dtype=dtype)
+    net = without(dn.MLP(SIZES, seed=0, dtype=dtype), bare)
     a = Arguments(net, X[0] if single else X)
     expected = {name: FUSED[name](net, a) for name in FUSED}
     given = {name: FORMS[form](np.asarray(getattr(a, name))) for name in READ}
@@ -84,11 +86,15 @@ def test_a_memory_map_longer_than_a_block(tmp_path, kind):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("sizes", [(4, 7, 3), (40, 60, 60, 3)], ids=["narrow", "wide"])
-def test_a_bad_sample_taints_only_its_own_rows(sizes, bad):
+@pytest.mark.parametrize(
+    "sizes, bare",
+    [((4, 7, 3), ()), ((40, 60, 60, 3), ()), ((4, 7, 3), (0, 1))],
+    ids=["narrow", "wide", "no bias"],
+)
+def test_a_bad_sample_taints_only_its_own_rows(sizes, bare, bad):
     """In a batch of several blocks, from X and from factors, and no NaN stays in a workspace."""
     count, at = 300, 170
-    net = dn.MLP(sizes, activation="relu", seed=0)
+    net = without(dn.MLP(sizes, activation="relu", seed=0), bare)
     a = Arguments(net, np.random.default_rng(0).standard_normal((count, sizes[0])))
     clean, dirty = a.X, a.X.copy()
     dirty[at, 1] = bad

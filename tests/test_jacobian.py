@@ -47,7 +47,11 @@ def check(case, X, dtype):
         db = exact[:, :, columns][:, :, W.size :]
         largest = np.abs(exact[:, :, columns]).max(initial=0)
         assert np.abs(J.weight(k) - dW).max(initial=0) <= tolerance * largest
-        assert np.abs(J.bias(k) - db).max(initial=0) <= tolerance * largest
+        if case.biases[k] is None:
+            with pytest.raises(ValueError, match=f"layer {k} must be one that has a bias"):
+                J.bias(k)
+        else:
+            assert np.abs(J.bias(k) - db).max(initial=0) <= tolerance * largest
 
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
@@ -101,13 +105,16 @@ def test_several_blocks():
 def test_any_shape(sizes, N, dtype, scaled, seed, data):
     inner = st.sampled_from([name for name in NAMES if name not in COUPLED])
     hidden = data.draw(st.lists(inner, min_size=len(sizes) - 2, max_size=len(sizes) - 2))
-    case = Case(sizes, [*hidden, data.draw(st.sampled_from(NAMES))], scaled, seed).rounded(dtype)
+    biased = data.draw(st.lists(st.booleans(), min_size=len(sizes) - 1, max_size=len(sizes) - 1))
+    names = [*hidden, data.draw(st.sampled_from(NAMES))]
+    case = Case(sizes, names, scaled, seed, biased).rounded(dtype)
     check(case, case.inputs(N), dtype)
 
 
+@pytest.mark.parametrize("biased", [(True, True), (True, False)])
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_single_sample_loses_its_axis(dtype):
-    case = Case((4, 6, 3), ["tanh", "softmax"], scaled=True).rounded(dtype)
+def test_single_sample_loses_its_axis(dtype, biased):
+    case = Case((4, 6, 3), ["tanh", "softmax"], scaled=True, biased=biased).rounded(dtype)
     net, X = build(case, dtype), case.inputs(1).astype(dtype)
     x = X[0]
     J, J1 = net.jacobian(X), net.jacobian(x)
@@ -137,6 +144,16 @@ def test_check_jacobian_finds_a_wrong_derivative(monkeypatch):
     found = dn.testing.check_jacobian(net, X)
     assert not found.passed
     assert found.errors == pytest.approx([1e-9, 1e-9], rel=1e-3)
+
+
+@pytest.mark.parametrize("biased", [(False, False), (True, False), (False, True)])
+def test_check_jacobian_without_biases(biased, monkeypatch):
+    case = Case((3, 4, 2), ["tanh", "sin"], scaled=True, biased=biased)
+    net, X = build(case, "float64"), case.inputs(3)
+    assert dn.testing.check_jacobian(net, X).passed
+    right = dn.Jacobian.weight
+    monkeypatch.setattr(dn.Jacobian, "weight", lambda *args: right(*args) * (1 + 1e-9))
+    assert dn.testing.check_jacobian(net, X).errors == pytest.approx([1e-9, 1e-9], rel=1)
 
 
 def test_check_jacobian_finds_a_nan_of_one_way_alone(monkeypatch):

@@ -20,37 +20,43 @@ def net():
 
 
 def test_what_it_says_of_itself(net):
-    assert net.sizes == (2, 3, 4) and net.num_params == 25 and net.dtype == np.float64
+    assert net.sizes == (2, 3, 4) and net.num_params == 22 and net.dtype == np.float64
     assert net.activations == (("leaky_relu", 0.1), "softmax")
     np.testing.assert_array_equal(net.input_shift, [1, 1])
     np.testing.assert_array_equal(net.input_scale, [1, 1])
     np.testing.assert_array_equal(net.output_shift, [0, 0, 0, 0])
     assert repr(net) == (
         "MLP([2, 3, 4], activation=[('leaky_relu', 0.1)], output='softmax', dtype='float64', "
-        "input scaled, output scaled)"
+        "bias=[False, True], input scaled, output scaled)"
     )
+    assert repr(dn.MLP([2, 1], bias=False)).endswith("dtype='float64', bias=False)")
+    assert repr(dn.MLP([2, 1])).endswith("dtype='float64')")
     assert dn.MLP([2, 1]).input_shift is None
 
 
 def test_params_are_in_the_order_of_torch(net):
-    np.testing.assert_array_equal(net.params, [1] * 6 + [0] * 3 + [2] * 12 + [0, 1, 2, 3])
+    np.testing.assert_array_equal(net.params, [1] * 6 + [2] * 12 + [0, 1, 2, 3])
     net.weights[1][2, 1] = 9
-    assert net.params[9 + 2 * 3 + 1] == 9
-    net.params = np.arange(25)
-    np.testing.assert_array_equal(net.biases[0], [6, 7, 8])
-    with pytest.raises(ValueError, match=r"params must have shape \(25,\); got \(24,\)"):
-        net.params = np.zeros(24)
+    assert net.params[6 + 2 * 3 + 1] == 9
+    net.params = np.arange(22)
+    np.testing.assert_array_equal(net.biases[1], [18, 19, 20, 21])
+    assert net.biases[0] is None
+    with pytest.raises(ValueError, match=r"params must have shape \(22,\); got \(21,\)"):
+        net.params = np.zeros(21)
 
 
 def test_ravel_inverts_unravel(net):
-    v = np.random.default_rng(0).standard_normal(25)
+    v = np.random.default_rng(0).standard_normal(22)
     blocks = net.unravel(v)
-    assert np.shares_memory(blocks[0][0], v)
+    assert np.shares_memory(blocks[0][0], v) and np.shares_memory(blocks[1][1], v)
+    assert blocks[0][1] is None
     np.testing.assert_array_equal(net.ravel(blocks), v)
     for wrong, message in [
         (blocks[:1], "there must be 2 blocks"),
         ([blocks[0], (blocks[1][0].T, blocks[1][1])], r"W of block 1 must have shape \(4, 3\)"),
         ([(blocks[0][0], [1, 2])], "there must be 2 blocks"),
+        ([(blocks[0][0], [1, 2, 3]), blocks[1]], "b of block 0 must be None.* has no bias"),
+        ([blocks[0], (blocks[1][0], None)], r"b of block 1 must have shape \(4,\); got None"),
     ]:
         with pytest.raises(ValueError, match=message):
             net.ravel(wrong)
@@ -64,6 +70,9 @@ def test_equality_is_by_value(net):
     assert net != net.astype("float32")
     plain = dn.MLP.from_layers(net.weights, net.biases, net.activations)
     assert plain != net
+    assert dn.MLP.from_layers([[[1.0]], [[2.0]]], [None, [3.0]], ["tanh"] * 2) != (
+        dn.MLP.from_layers([[[1.0]], [[2.0]]], [[3.0], None], ["tanh"] * 2)
+    )
     with pytest.raises(TypeError, match="unhashable"):
         hash(net)
 
@@ -72,6 +81,7 @@ def test_copies_keep_everything(net):
     for other in (net.copy(), pickle.loads(pickle.dumps(net)), net.astype("float32")):
         assert other.activations == net.activations
         np.testing.assert_array_equal(other.params, net.params)
+        assert [b is None for b in other.biases] == [True, False]
         np.testing.assert_array_equal(other.output_scale, net.output_scale)
         np.testing.assert_allclose(other([3, 4]), net([3, 4]), rtol=1e-6)
         assert not np.shares_memory(other.params, net.params)
@@ -87,6 +97,18 @@ def test_scalings_are_read_only(net):
 
 def test_seed_fixes_the_weights():
     assert dn.MLP([3, 4, 2], seed=5) == dn.MLP([3, 4, 2], seed=5) != dn.MLP([3, 4, 2], seed=6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_no_bias_anywhere(dtype):
+    """The weights are those of the same seed with biases, which begin at zero."""
+    net, full = (dn.MLP([3, 4, 2], seed=5, dtype=dtype, bias=bias) for bias in (False, True))
+    assert net.biases == (None, None) and net.num_params == 20
+    np.testing.assert_array_equal(net([1, 2, 3]), full([1, 2, 3]))
+    weights = np.repeat([True, False, True, False], [12, 4, 8, 2])
+    J, whole = net.jacobian_dense([1, 2, 3]), full.jacobian_dense([1, 2, 3])
+    np.testing.assert_array_equal(J, whole[:, weights])
+    assert net.jacobian([1, 2, 3], wrt="biases").shape == (2, 0)
 
 
 def test_one_activation_for_all_or_one_each():
@@ -105,6 +127,8 @@ def test_one_activation_for_all_or_one_each():
         (lambda: dn.MLP([3, 0, 2]), ValueError, "between 1 and 2147483647; got 0"),
         (lambda: dn.MLP([3, 2**31]), ValueError, "got 2147483648"),
         (lambda: dn.MLP([2**20, 2**30, 2]), MemoryError, "the parameters would need 9.0 PB"),
+        (lambda: dn.MLP([3, 2], bias=None), TypeError, "bias must be True or False; got None"),
+        (lambda: dn.MLP([3, 2], bias=[0]), TypeError, r"bias must be True or False; got \[0\]"),
         (lambda: dn.MLP([3, 2], dtype="float16"), ValueError, "float64 or float32; got 'float16'"),
         (lambda: dn.MLP([3, 2], dtype=">f8"), ValueError, "float64 or float32; got '>f8'"),
         (lambda: dn.MLP([3, 2], dtype=3), ValueError, "float64 or float32; got 3"),

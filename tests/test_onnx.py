@@ -245,6 +245,28 @@ def test_numbers_may_be_in_any_field(tmp_path):
     assert (loaded(half, tmp_path).weights[0] == W1.T.astype("f2")).all()
 
 
+BIASES = {  # nodes, which layers have a bias
+    "Gemm and Gemm": (between(TANH), [True, True]),
+    "Gemm without one": ((node("Gemm", "", W1), TANH, node("Gemm", "", W2)), [False, False]),
+    "MatMul, Add": ((node("MatMul", "", W1), node("Add", "", B1), TANH, LAST), [True, True]),
+    "MatMul": ((FIRST, TANH, node("MatMul", "", W2)), [True, False]),
+    "of zeros": ((node("MatMul", "", W1), node("Add", "", 0 * B1), TANH, LAST), [True, True]),
+    "scaled before": ((FIRST, TANH, node("Mul", "", B1), node("MatMul", "", W2)), [True, False]),
+    "shifted before": ((FIRST, TANH, node("Add", "", B1), node("MatMul", "", W2)), [True, True]),
+    "scaled behind": ((node("MatMul", "", W1), node("Mul", "", B1), TANH, LAST), [False, True]),
+}
+
+
+@pytest.mark.parametrize("case", BIASES)
+def test_a_layer_has_a_bias_if_the_graph_adds_something(tmp_path, case):
+    nodes, expected = BIASES[case]
+    proto = model(*nodes)
+    net = loaded(proto, tmp_path)
+    assert [b is not None for b in net.biases] == expected
+    assert net.num_params == 15 + 5 * expected[0] + 10 + 2 * expected[1]
+    np.testing.assert_allclose(net(X), run(proto, X), rtol=1e-5, atol=1e-5)
+
+
 REFUSED = {  # nodes, what the message names
     "unknown operator": (between(node("Mish")), r"'n1' \(Mish\)"),
     "kinked otherwise": (between(node("Clip", "", f4(0)[0], f4(6)[0])), r"'n1' \(Clip\)"),

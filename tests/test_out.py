@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from verb_table import WITH_OUT, Arguments, misaligned, read_only
+from verb_table import WITH_OUT, Arguments, misaligned, read_only, without
 
 import deltanet as dn
 
@@ -24,16 +24,17 @@ VERBS = WITH_OUT | {
 }
 
 
-def build(path, dtype):
-    net = dn.MLP(SIZES, seed=0, dtype=dtype)
+def build(path, dtype, bare=()):
+    net = without(dn.MLP(SIZES, seed=0, dtype=dtype), bare)
     return net, Arguments(net, PATHS[path])
 
 
+@pytest.mark.parametrize("bare", [(), (0,), (0, 1)], ids=["biases", "one bias", "no bias"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", VERBS)
-def test_poisoned_out_equals_a_fresh_one(name, path, dtype):
-    net, a = build(path, dtype)
+def test_poisoned_out_equals_a_fresh_one(name, path, dtype, bare):
+    net, a = build(path, dtype, bare)
     fresh = VERBS[name](net, a)
     out = np.full(fresh.shape, np.nan, dtype)
     assert VERBS[name](net, a, out=out) is out

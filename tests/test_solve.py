@@ -17,13 +17,19 @@ SIZES = {
     "single": ((4, 6, 3), "single"),
     "five layers": ((2, 1, 6, 3, 1, 4), 7),
     "no sample": ((4, 6, 3), 0),
+    "no bias, more parameters": ((4, 9, 3), 5),
+    "no bias, more residuals": ((2, 3, 2), 40),
+    "a bias of the first layer": ((4, 6, 3), "single"),
+}
+BIASED = {"a bias of the first layer": (True, False)} | {
+    name: (False, False) for name in SIZES if name.startswith("no bias")
 }
 
 
 def build(name, dtype="float64"):
     """(J, its matrix (N m, P) in double precision, r)"""
     sizes, N = SIZES[name]
-    case = Case(sizes, ["tanh"] * (len(sizes) - 1), scaled=True)
+    case = Case(sizes, ["tanh"] * (len(sizes) - 1), scaled=True, biased=BIASED.get(name))
     X = case.inputs(1 if N == "single" else N)
     net = dn.MLP.from_layers(
         case.weights, case.biases, case.activations, *case.scalings, dtype=dtype
@@ -147,7 +153,9 @@ def test_every_solver_finds_the_same(name):
 @pytest.mark.parametrize("damping_matrix", ["identity", "marquardt"])
 @pytest.mark.parametrize("solver", ["direct", "cg"])
 @pytest.mark.parametrize("wrt", ["last", "weights", "biases", [0], [("weights", 0)]])
-@pytest.mark.parametrize("name", ["more parameters", "more residuals", "single"])
+@pytest.mark.parametrize(
+    "name", ["more parameters", "more residuals", "single", "a bias of the first layer"]
+)
 def test_of_some_parameters(name, wrt, solver, damping_matrix):
     J, _, r = build(name)
     J = J.restrict(wrt)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dense_oracle import assert_close
+from verb_table import without
 
 import deltanet as dn
 
@@ -200,6 +201,43 @@ def test_kronecker_factors_need_whole_layers(wrt):
     for call in (lambda: net.kfac(np.ones((2, 3)), wrt=wrt), jacobian().restrict(wrt).kfac):
         with pytest.raises(ValueError, match=r"kfac .*weights and biases"):
             call()
+
+
+@pytest.mark.parametrize(
+    "wrt, kept",
+    [
+        (None, [("W", 0), ("W", 1), ("b", 1)]),
+        ("weights", [("W", 0), ("W", 1)]),
+        ("biases", [("b", 1)]),
+        ("last", [("W", 1), ("b", 1)]),
+        ([0], [("W", 0)]),
+        ([("biases", 1), ("weights", 0)], [("W", 0), ("b", 1)]),
+        (np.repeat([False, True, False], [15, 20, 4]), [("W", 1)]),
+    ],
+)
+def test_wrt_of_a_net_whose_first_layer_has_no_bias(wrt, kept):
+    full = dn.MLP(SIZES, seed=0)
+    net = without(full, [0])
+    places = {("W", 0): slice(0, 15), ("W", 1): slice(20, 40), ("b", 1): slice(40, 44)}
+    X = np.random.default_rng(0).standard_normal((7, 3))
+    exact = full.jacobian_dense(X)[..., np.concatenate([np.r_[places[part]] for part in kept])]
+    for J in (net.jacobian(X, wrt=wrt), net.jacobian(X).restrict(wrt)):
+        np.testing.assert_array_equal(J.to_dense(), exact)
+        assert [d is not None for d in J.deltas] == [any(k == at for _, at in kept) for k in (0, 1)]
+    assert net.kfac(X, wrt=[0])[0][0].shape == (3, 3)
+
+
+def test_wrt_names_biases_that_exist():
+    net = without(dn.MLP(SIZES, seed=0), [1])
+    for k in (1, -1):
+        with pytest.raises(ValueError, match="wrt must name biases that exist; layer 1 has none"):
+            net.jacobian(np.ones(3), wrt=[0, ("biases", k)])
+    with pytest.raises(ValueError, match=r"wrt must have shape \(40,\) .*got \(44,\)"):
+        net.jacobian(np.ones(3), wrt=np.ones(44, bool))
+    pairs = dn.MLP(SIZES, seed=0).kfac(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"A of layer 1 must have shape \(5, 5\); got \(6, 6\)"):
+        net.covariance(np.ones((2, 3)), pairs)
+    assert without(net, [0]).jacobian(np.ones(3), wrt="biases").shape == (4, 0)
 
 
 def test_a_gram_of_two_restrictions_needs_the_same_parameters():

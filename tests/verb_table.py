@@ -2,6 +2,15 @@
 
 import numpy as np
 
+import deltanet as dn
+
+
+def without(net, layers):
+    """The same net, of which these layers have no bias."""
+    biases = [None if k in layers else b for k, b in enumerate(net.biases)]
+    scalings = net.input_shift, net.input_scale, net.output_shift, net.output_scale
+    return dn.MLP.from_layers(net.weights, biases, net.activations, *scalings, dtype=net.dtype)
+
 
 class Arguments:
     """What the verbs of a net are given at some samples. An array of the net's dtype each, C-contiguous."""

@@ -81,7 +81,7 @@ else:
         typer.Option(
             "--form",
             help="The array of shape (samples, outputs, variables), or the two factors of each "
-            "layer as delta0, input0, delta1, ... (.npz only).",
+            "layer as delta0, input0, delta1, ..., and whether it has a bias (.npz only).",
         ),
     ]
     Activation = Annotated[
@@ -213,7 +213,8 @@ def _write_npz(
     """Write the outputs and the derivatives; returns the Jacobian's shape and all bytes written."""
     if form is Form.factors:
         J = net.jacobian(X, threads=threads)
-        shape, arrays = J.shape, {"outputs": J.outputs}
+        biases = np.array([b is not None for b in net.biases])
+        shape, arrays = J.shape, {"outputs": J.outputs, "biases": biases}
         for k, (delta, h) in enumerate(zip(J.deltas, J.inputs, strict=True)):
             arrays |= {f"delta{k}": delta, f"input{k}": h}
     else:
@@ -247,8 +248,8 @@ def info(model: Model, activation: Activation = None) -> None:
     """Print the layers of MODEL and the size of its Jacobian."""
     net = dn.load(model, activation=activation)
     rows = [
-        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + len(W))
-        for k, W in enumerate(net.weights)
+        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + (0 if b is None else b.size))
+        for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True))
     ]
     _print_table(["layer", "inputs", "outputs", "activation", "parameters"], rows)
     scaled = [side for side in ("input", "output") if getattr(net, f"{side}_scale") is not None]

@@ -14,29 +14,31 @@ class Kept:
     ----------
     layers : list of (k, bool, bool)
         Layers counted from 0, of which W is kept, of which b is.
+    biases : tuple of bool
+        Which layers of the net have a bias.
     columns : Columns
         The same for the core.
     size : int
         How many.
     """
 
-    def __init__(self, layers, sizes):
-        self.layers = layers
+    def __init__(self, layers, sizes, biases):
+        self.layers, self.biases = layers, biases
         L = len(sizes) - 1
-        places, biases, self.slices, at = [-1] * L, [-1] * L, [], 0
-        ends = offsets(sizes)
+        places, bias_places, self.slices, at = [-1] * L, [-1] * L, [], 0
+        ends = offsets(sizes, biases)
         for k, weights, bias in layers:
             split = ends[k] + sizes[k] * sizes[k + 1]
             for wanted, table, start, stop in (
                 (weights, places, ends[k], split),
-                (bias, biases, split, ends[k + 1]),
+                (bias, bias_places, split, ends[k + 1]),
             ):
                 if wanted:
                     table[k] = at
                     self.slices.append((slice(at, at + stop - start), slice(start, stop)))
                     at += stop - start
         self.size, self.parameters = at, ends[-1]
-        self.columns = Columns(places, biases, at)
+        self.columns = Columns(places, bias_places, at)
 
     def __eq__(self, other):
         return self.layers == other.layers
@@ -57,11 +59,11 @@ class Kept:
         return result
 
 
-def everything(sizes):
+def everything(sizes, biases):
     """All columns."""
-    return Kept([(k, True, True) for k in range(len(sizes) - 1)], sizes)
+    return kept(None, sizes, biases)
 
 
-def kept(wrt, sizes):
-    """What `wrt` keeps."""
-    return Kept(_validate.wrt(wrt, sizes), sizes)
+def kept(wrt, sizes, biases):
+    """What `wrt` keeps of a net whose layers have these biases."""
+    return Kept(_validate.wrt(wrt, sizes, biases), sizes, biases)

@@ -137,7 +137,7 @@ class Jacobian:
         """
         if wrt is None:
             return self
-        kept = _columns.kept(wrt, self._sizes)
+        kept = _columns.kept(wrt, self._sizes, self._kept.biases)
         have = {k: (W, b) for k, W, b in self._kept.layers}
         for k, W, b in kept.layers:
             if W > have.get(k, (False, False))[0] or b > have.get(k, (False, False))[1]:
@@ -189,8 +189,18 @@ class Jacobian:
         Returns
         -------
         (N, m, n_{k+1}) ndarray
+
+        Raises
+        ------
+        IndexError
+            If there is no such layer.
+        ValueError
+            If the layer has no bias, or wrt has dropped it.
         """
-        return self._layer(k).copy()
+        delta = self._layer(k)
+        if not self._kept.biases[k]:
+            raise ValueError(f"layer {k} must be one that has a bias; it has none")
+        return delta.copy()
 
     def to_dense(self, out=None, threads=None):
         """All entries as one array: N * m * P numbers, most often far more than the factors.

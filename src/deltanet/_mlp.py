@@ -28,6 +28,9 @@ class MLP:
         activation that has one.
     output : str or (str, float)
         f_L. The coupled "softmax" and "log_softmax" are allowed here only.
+    bias : bool
+        Whether the layers have a bias b^(k). Without one `params` has no entry and J no column for it.
+        `from_layers` chooses layer by layer.
     dtype : {"float64", "float32"}
         Type of the parameters and of every result.
     seed : int, numpy.random.Generator or None
@@ -63,27 +66,30 @@ class MLP:
     (1, 2, 1282)
     """
 
-    def __init__(self, sizes, activation="tanh", output="identity", dtype="float64", seed=None):
+    def __init__(
+        self, sizes, activation="tanh", output="identity", bias=True, dtype="float64", seed=None
+    ):
         sizes, dtype = _validate.sizes(sizes), _validate.dtype(dtype)
         hidden = _validate.hidden(activation, len(sizes) - 2)
         pairs = _validate.activations([*hidden, output], len(sizes) - 1)
-        self._build(sizes, pairs, dtype, None, None)
+        biases = (_validate.flag(bias, "bias"),) * len(pairs)
+        self._build(sizes, pairs, biases, dtype, None, None)
         random = np.random.default_rng(seed)
         for W, (name, _) in zip(self.weights, pairs, strict=True):
             W[...] = random.standard_normal(W.shape) * np.sqrt(REGISTRY[name].gain / W.shape[1])
 
-    def _build(self, sizes, pairs, dtype, input_scaling, output_scaling):
+    def _build(self, sizes, pairs, biases, dtype, input_scaling, output_scaling):
         """Lay out theta and the compiled engine; theta is left at zero."""
-        *offsets, P = _params.offsets(sizes)
+        *offsets, P = _params.offsets(sizes, biases)
         _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
         self._params = np.zeros(P, dtype)
-        blocks = _params.views(self._params, sizes)
+        blocks = _params.views(self._params, sizes, biases)
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
         unit = [(np.zeros(n, dtype), np.ones(n, dtype)) for n in (sizes[0], sizes[-1])]
         affine = np.concatenate([*(input_scaling or unit[0]), *(output_scaling or unit[1])])
-        self._kept = _columns.everything(sizes)
+        self._kept = _columns.everything(sizes, biases)
         self._single = Factors(sizes, (), self._kept)
         layers = [
             (
@@ -94,10 +100,10 @@ class MLP:
                 n_in,
                 n_out,
                 start,
-                start + n_in * n_out,
+                start + n_in * n_out if bias else -1,
             )
-            for (name, parameter), start, n_in, n_out in zip(
-                pairs, offsets, sizes, sizes[1:], strict=False
+            for (name, parameter), bias, start, n_in, n_out in zip(
+                pairs, biases, offsets, sizes, sizes[1:], strict=False
             )
         ]
         self._engine = Engine(
@@ -127,7 +133,7 @@ class MLP:
         ----------
         weights : sequence of (n_out, n_in) array_like
         biases : sequence of (n_out,) array_like or None
-            None is a layer without bias: zeros, which are parameters like any other.
+            None is a layer without a bias: `params` and the columns of J have none.
         activations : sequence of str or (str, float)
             One a layer, the last layer's included.
         input_shift, input_scale : (n_0,) array_like or float, optional
@@ -158,12 +164,15 @@ class MLP:
         net._build(
             sizes,
             pairs,
+            tuple(b is not None for b in biases),
             dtype,
             _validate.scaling(input_shift, input_scale, sizes[0], dtype, "input"),
             _validate.scaling(output_shift, output_scale, sizes[-1], dtype, "output"),
         )
         for (W, b), W0, b0 in zip(net._blocks(), weights, biases, strict=True):
-            W[...], b[...] = W0, b0
+            W[...] = W0
+            if b is not None:
+                b[...] = b0
         return net
 
     def _blocks(self):
@@ -196,7 +205,7 @@ class MLP:
 
     @property
     def params(self):
-        """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L)."""
+        """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L), without biases that are None."""
         return self._params
 
     @params.setter
@@ -210,7 +219,7 @@ class MLP:
 
     @property
     def biases(self):
-        """b^(1), ..., b^(L): views of shape (n_out,) into `params`."""
+        """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
     @property
@@ -242,7 +251,8 @@ class MLP:
 
         Returns
         -------
-        list of ((n_out, n_in) ndarray, (n_out,) ndarray)
+        list of ((n_out, n_in) ndarray, (n_out,) ndarray or None)
+            None for b of a layer without a bias.
 
         Raises
         ------
@@ -256,14 +266,15 @@ class MLP:
         >>> [(W.shape, b.shape) for W, b in net.unravel(net.params)]
         [((3, 2), (3,)), ((1, 3), (1,))]
         """
-        return _params.views(_validate.vector(v, self.num_params, "v"), self._sizes)
+        v = _validate.vector(v, self.num_params, "v")
+        return _params.views(v, self._sizes, self._kept.biases)
 
     def ravel(self, blocks):
         """[(W, b), ...] as one new vector of P numbers: the inverse of `unravel`.
 
         Parameters
         ----------
-        blocks : sequence of ((n_out, n_in) array_like, (n_out,) array_like)
+        blocks : sequence of ((n_out, n_in) array_like, (n_out,) array_like or None)
 
         Returns
         -------
@@ -287,12 +298,10 @@ class MLP:
         v = np.empty(self.num_params, self.dtype)
         for k, ((W, b), (W0, b0)) in enumerate(zip(self.unravel(v), blocks, strict=True)):
             for target, value, name in ((W, W0, "W"), (b, b0, "b")):
-                array = _validate.numbers(value, f"{name} of block {k}")
-                if array.shape != target.shape:
-                    raise ValueError(
-                        f"{name} of block {k} must have shape {target.shape}; got {array.shape}"
-                    )
-                target[...] = array
+                if target is not None:
+                    target[...] = _validate.block(value, target.shape, f"{name} of block {k}")
+                elif value is not None:
+                    raise ValueError(f"{name} of block {k} must be None: the layer has no bias")
         return v
 
     # Evaluation
@@ -380,7 +389,7 @@ class MLP:
     def _factors(self, X, wrt, threads, Jx=None):
         """The Jacobian, and with Jx also dy/dx from the same pass."""
         X, lead = self._samples(X)
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
         J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
@@ -477,7 +486,7 @@ class MLP:
                 return J
         given, stream = X, FRESH if out is None else None
         X, lead = self._samples(X)
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         shape = (*lead, self._sizes[-1], kept.size)
         out = self._result(out, shape, "jacobian_dense", LEAN, X, given)
         self._engine.run(
@@ -892,6 +901,10 @@ class MLP:
         """
         return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
 
+    def _keep(self, wrt):
+        """The columns that `wrt` keeps."""
+        return self._kept if wrt is None else _columns.kept(wrt, self._sizes, self._kept.biases)
+
     def _samples(self, X):
         """X where the core can read it, and the leading shape of every result: (N,) or ()."""
         if not self._engine.reads(X):
@@ -900,7 +913,7 @@ class MLP:
 
     def _source(self, X, wrt):
         """X as a source of factors, for the verbs."""
-        kept = self._kept if wrt is None else _columns.kept(wrt, self._sizes)
+        kept = self._keep(wrt)
         rows = X
         if not self._engine.reads(X):
             rows = _validate.samples(X, self._sizes[0], self.dtype)
@@ -921,6 +934,8 @@ class MLP:
 
     def __repr__(self):
         *hidden, output = self.activations
+        biases = self._kept.biases
+        biased = "" if all(biases) else f", bias={list(biases) if any(biases) else False}"
         scaled = "".join(
             f", {side} scaled"
             for side, pair in zip(("input", "output"), self._scaling, strict=True)
@@ -928,7 +943,7 @@ class MLP:
         )
         return (
             f"MLP({list(self._sizes)}, activation={hidden}, output={output!r}, "
-            f"dtype='{self.dtype}'{scaled})"
+            f"dtype='{self.dtype}'{biased}{scaled})"
         )
 
     def __eq__(self, other):
@@ -936,6 +951,7 @@ class MLP:
             return NotImplemented
         return (
             (self._sizes, self._pairs, self.dtype) == (other._sizes, other._pairs, other.dtype)
+            and self._kept.biases == other._kept.biases
             and np.array_equal(self._params, other._params)
             and all(
                 (a is None) == (b is None) and (a is None or np.array_equal(a, b))
@@ -963,6 +979,7 @@ class MLP:
 
     def __reduce__(self):
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
-        blocks = [W.copy() for W in self._weights], [b.copy() for b in self._biases]
+        weights = [W.copy() for W in self._weights]
+        blocks = weights, [b if b is None else b.copy() for b in self._biases]
         scalings = (*input_scaling, *output_scaling)
         return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str)

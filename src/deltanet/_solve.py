@@ -26,7 +26,8 @@ def solve(J, r, damping, damping_matrix, solver="auto"):
     r = _validate.finite(_validate.like(r, J.outputs.shape, "r", J.dtype), "r")
     M = metric(J, damping_matrix)
     sizes, N, P = J._sizes, r.size // J.outputs.shape[-1], J.shape[-1]
-    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, J.dtype.itemsize, M is not None, P)
+    itemsize, dense = J.dtype.itemsize, M is not None
+    way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, itemsize, dense, P=P)
     p = np.zeros((len(lambdas), P), J.dtype)
     zero = [i for i, each in enumerate(lambdas) if each == 0]
     rest = [i for i, each in enumerate(lambdas) if each > 0]

@@ -12,6 +12,7 @@ import numpy as np
 
 from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
+from deltanet._params import offsets
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -96,7 +97,7 @@ def hidden(spec, layers):
 
 
 def layers(weights, biases, kind):
-    """([W], [b], sizes, dtype) from arrays whose shapes agree; a bias of None is zero."""
+    """([W], [b or None], sizes, dtype) from arrays whose shapes agree."""
     weights = [numbers(W, f"weights[{k}]") for k, W in enumerate(weights)]
     biases = list(biases)
     if not weights or len(weights) != len(biases):
@@ -114,12 +115,13 @@ def layers(weights, biases, kind):
                 f"shape {weights[k - 1].shape}; got {W.shape}"
             )
         widths += [W.shape[0]] if k else [W.shape[1], W.shape[0]]
-        b = np.zeros(W.shape[0], W.dtype) if biases[k] is None else biases[k]
-        biases[k] = numbers(b, f"biases[{k}]")
+        if biases[k] is None:
+            continue
+        biases[k] = numbers(biases[k], f"biases[{k}]")
         if biases[k].shape != W.shape[:1]:
             raise ValueError(f"biases[{k}] must have shape {W.shape[:1]}; got {biases[k].shape}")
     if kind is None:
-        common = np.result_type(*weights, *biases)
+        common = np.result_type(*weights, *(b for b in biases if b is not None))
         kind = np.float32 if common in (np.float32, np.float16) else np.float64
     return weights, biases, sizes(widths), dtype(kind)
 
@@ -196,6 +198,13 @@ def out(array, shape, kind, *inputs):
     return array
 
 
+def flag(value, name):
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def threads(value, name="threads"):
     """A count of threads, at least 1."""
     try:
@@ -218,6 +227,15 @@ def like(value, shape, name, kind):
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
     return np.require(array, kind, ["C", "A"])
+
+
+def block(value, shape, name):
+    """Numbers of this shape, for a W or a b that a layer has."""
+    array = None if value is None else numbers(value, name)
+    if array is None or array.shape != shape:
+        got = None if array is None else array.shape
+        raise ValueError(f"{name} must have shape {shape}; got {got}")
+    return array
 
 
 def columns(value, shape, name, kind):
@@ -257,14 +275,15 @@ def weights(H, lead, m, kind):
 NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"
 
 
-def wrt(value, sizes):
-    """[(layer, whether W is kept, whether b is)] in the order of theta."""
+def wrt(value, sizes, biases):
+    """[(layer, whether W is kept, whether b is)] in the order of theta, of layers of which a part is kept."""
     layers = len(sizes) - 1
     if value is None or (isinstance(value, str) and value in ("weights", "biases", "last")):
         which = range(layers)[-1:] if value == "last" else range(layers)
-        return [(k, value != "biases", value != "weights") for k in which]
+        parts = [(k, value != "biases", value != "weights" and biases[k]) for k in which]
+        return [(k, W, b) for k, W, b in parts if W or b]
     if isinstance(value, np.ndarray) and value.dtype == bool:
-        return _mask(value, sizes)
+        return _mask(value, sizes, biases)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
     found = {}
@@ -278,22 +297,24 @@ def wrt(value, sizes):
             raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {kind!r} of a layer")
         if not -layers <= k < layers:
             raise ValueError(f"wrt must name layers between {-layers} and {layers - 1}; got {k}")
+        if kind == "biases" and not biases[k]:
+            raise ValueError(f"wrt must name biases that exist; layer {k % layers} has none")
         W, b = found.get(k % layers, (False, False))
-        found[k % layers] = (W or kind != "biases", b or kind != "weights")
+        found[k % layers] = (W or kind != "biases", b or (kind != "weights" and biases[k]))
     return [(k, *found[k]) for k in sorted(found)]
 
 
-def _mask(mask, sizes):
+def _mask(mask, sizes, biases):
     """wrt as a boolean vector that is constant on each W and each b."""
-    total = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+    total = offsets(sizes, biases)[-1]
     if mask.shape != (total,):
         raise ValueError(f"wrt must have shape ({total},) as a boolean vector; got {mask.shape}")
     kept, start = [], 0
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         wanted = []
-        for name, size in (("weights", n_in * n_out), ("biases", n_out)):
+        for name, size in (("weights", n_in * n_out), ("biases", n_out * biases[k])):
             part = mask[start : start + size]
-            if part.any() != part.all():
+            if part.any() and not part.all():
                 raise ValueError(
                     f"wrt must be constant on the {name} of each layer; those of layer {k} are mixed"
                 )
@@ -332,7 +353,7 @@ def covariance(Sigma, kept, sizes, kind):
 
 def _pairs(Sigma, kept, sizes, kind):
     """One Kronecker pair (A, B) for each kept layer."""
-    layers = [k for k, W, b in kept.layers if W and b]
+    layers = [(k, b) for k, W, b in kept.layers if W and b == kept.biases[k]]
     if len(layers) < len(kept.layers):
         raise ValueError(
             "Sigma of pairs (A, B) needs layers of which the weights and biases are kept"
@@ -341,10 +362,10 @@ def _pairs(Sigma, kept, sizes, kind):
         raise ValueError(f"Sigma must hold one pair (A, B) for each of {len(layers)} layers")
     return [
         (
-            like(A, (sizes[k] + 1, sizes[k] + 1), f"A of layer {k}", kind),
+            like(A, (sizes[k] + b, sizes[k] + b), f"A of layer {k}", kind),
             like(B, (sizes[k + 1], sizes[k + 1]), f"B of layer {k}", kind),
         )
-        for k, (A, B) in zip(layers, Sigma, strict=True)
+        for (k, b), (A, B) in zip(layers, Sigma, strict=True)
     ]
 
 

@@ -243,11 +243,11 @@ def kfac(source, H=None, threads=None, progress=None):
     H = source.weights(H)
     sizes, layers = source.sizes, source.kept.layers
     for k, weights, bias in layers:
-        if not (weights and bias):
+        if not weights or bias != source.kept.biases[k]:
             raise ValueError(
                 f"kfac needs both weights and biases of a layer; wrt keeps one of them in layer {k}"
             )
-    sides = [n for k, *_ in layers for n in (sizes[k] + 1, sizes[k + 1])]
+    sides = [n for k, _, bias in layers for n in (sizes[k] + bias, sizes[k + 1])]
     length = sum(n * n for n in sides)
     buffer = source.sum(None, (length,), "kfac", instead="use ggn_diagonal()")
     source.run(threads, progress, ("H",) if H is not None else (), kfac=buffer, H=H)
@@ -301,10 +301,8 @@ def covariance(source, Sigma, out=None, threads=None, progress=None):
 def parts(form, Sigma, source):
     """Sigma as the core reads it: see `Engine.point_sigma`."""
     if form == "diagonal":
-        return [
-            (W, b) if source.kept.holds(k) else None
-            for k, (W, b) in enumerate(views(source.kept.spread(Sigma), source.sizes))
-        ]
+        blocks = views(source.kept.spread(Sigma), source.sizes, source.kept.biases)
+        return [pair if source.kept.holds(k) else None for k, pair in enumerate(blocks)]
     if form == "low rank":
         return source.kept.spread(np.ascontiguousarray(Sigma.T))
     if form == "kronecker":
@@ -372,13 +370,13 @@ def _full_kronecker(source, Sigma, threads):
     """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
     left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
-    for (k, *_), (A, B) in zip(source.kept.layers, Sigma, strict=True):
+    for (k, _, bias), (A, B) in zip(source.kept.layers, Sigma, strict=True):
         h, d, n = inputs[k], deltas[k], inputs[k].shape[-1]
-        h1 = np.concatenate([h, np.ones((len(h), 1), h.dtype)], axis=1)
+        h1 = np.concatenate([h, np.ones((len(h), int(bias)), h.dtype)], axis=1)
         hA, dB = np.zeros_like(h1), np.zeros_like(d)
         source.engine.multiply(hA, h1, A, threads)
         source.engine.multiply(dB.reshape(-1, len(B)), d.reshape(-1, len(B)), B, threads)
-        left_inputs[k], ones[k] = np.ascontiguousarray(hA[:, :n]), hA[:, n].copy()
+        left_inputs[k], ones[k] = np.ascontiguousarray(hA[:, :n]), hA[:, n:].copy()
         left_deltas[k] = dB
     left = Source(
         source.engine,

@@ -25,7 +25,7 @@ class _Reference:
 
     def __init__(self, net):
         self.layers = [
-            (np.asarray(W, np.float64), np.asarray(b, np.float64), FORMULAS[name], parameter)
+            (np.asarray(W, np.float64), _double(b, 0.0), FORMULAS[name], parameter)
             for W, b, (name, parameter) in zip(
                 net.weights,
                 net.biases,
@@ -35,7 +35,7 @@ class _Reference:
         ]
         scalings = net.input_shift, net.input_scale, net.output_shift, net.output_scale
         self.shift, self.scale, self.out_shift, self.out_scale = (
-            default if value is None else np.asarray(value, np.float64)
+            _double(value, default)
             for value, default in zip(scalings, (0.0, 1.0, 0.0, 1.0), strict=True)
         )
 
@@ -79,6 +79,10 @@ class _Reference:
         W, b, *_ = self.layers[0]
         y = self.from_local_field(((field - self.shift) / self.scale) @ W.T + b, 0)
         return np.moveaxis(y.imag / STEP, 0, -1)
+
+
+def _double(value, default):
+    return default if value is None else np.asarray(value, np.float64)
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,15 @@ def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
         raise ValueError("X must hold one sample at least; got none")
     reference, random = _Reference(net), np.random.default_rng(seed)
     X64, J, dense = X.astype(np.float64), net.jacobian(X), net.jacobian_dense(X)
-    errors, starts = [], offsets(net.sizes)
+    errors, starts = [], offsets(net.sizes, [b is not None for b in net.biases])
     for k, (start, stop) in enumerate(pairwise(starts)):
         columns = np.arange(stop - start)
         if len(columns) > max_columns:
             columns = np.sort(random.choice(columns, max_columns, replace=False))
         exact = reference.layer_block(X64, k, columns)
-        factored = np.concatenate([J.weight(k).reshape(*J.shape[:2], -1), J.bias(k)], axis=-1)
+        parts = [J.weight(k).reshape(*J.shape[:2], -1)]
+        parts += [J.bias(k)] if net.biases[k] is not None else []
+        factored = np.concatenate(parts, axis=-1)
         errors.append(
             _deviation(dense[:, :, start + columns], factored[:, :, columns], exact),
         )

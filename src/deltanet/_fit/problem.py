@@ -222,6 +222,6 @@ WAYS = {"primal": Primal, "dual": Dual, "cg": MatrixFree}
 
 def problem(net, X, Y, weights, prior, solver="auto"):
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
-    dense = np.ndim(prior) > 0
-    way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, net.dtype.itemsize, dense)
+    P, itemsize, dense = net.num_params, net.dtype.itemsize, np.ndim(prior) > 0
+    way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)
     return WAYS[way](net, X, Y, weights, prior)

@@ -16,7 +16,6 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from deltanet import _memory, _parallel
-from deltanet._params import offsets
 
 SOLVERS = "auto", "direct", "cg"
 FACTORISATIONS = {"d": (lapack.dpotrf, blas.dtrsv), "f": (lapack.spotrf, blas.strsv)}
@@ -25,7 +24,7 @@ LARGE_SIDE = 750  # of a matrix whose factorisation is worth BLAS's own threads:
 SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
 
 
-def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, P=None):
+def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, *, P):
     """ "primal", "dual" or "cg": the way whose arithmetic is less, if its matrices fit into memory.
 
     Parameters
@@ -38,14 +37,13 @@ def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, P
         How many matrices of the smaller side must be held at once.
     dense_rows : bool
         Whether the dual matrix is made from dense rows (D is a vector), not from the factors.
-    P : int, optional
-        Columns of J, by default all parameters.
+    P : int
+        Columns of J.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be 'auto', 'direct' or 'cg'; got {solver!r}")
     if solver == "cg":
         return "cg"
-    P = offsets(sizes)[-1] if P is None else P
     rows, side = N * sizes[-1], "primal"
     direct = rows * P * P / 2 + P**3 / 6
     if rows < P:

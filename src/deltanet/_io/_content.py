@@ -2,7 +2,8 @@
 
 Header: {"format_version": 1, "sizes": [...], "activations": [name or [name, parameter], ...]}. Arrays:
 layers.0.weight, layers.0.bias, ... and, where the net has them, input_shift, input_scale, output_shift,
-output_scale. Files without a header are taken for the state_dict of a torch Sequential.
+output_scale. If a layer has no bias, the header says of each whether it has one: "biases": [true, ...]. Files
+without a header are taken for the state_dict of a torch Sequential.
 """
 
 import json
@@ -30,11 +31,16 @@ def pack(net):
         "sizes": list(net.sizes),
         "activations": [spec if isinstance(spec, str) else list(spec) for spec in net.activations],
     }
+    biases = [b is not None for b in net.biases]
+    if not all(biases):
+        header["biases"] = biases
     arrays = {}
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         finite(W, f"weights[{k}]")
         finite(b, f"biases[{k}]")
-        arrays[f"layers.{k}.weight"], arrays[f"layers.{k}.bias"] = W, b
+        arrays[f"layers.{k}.weight"] = W
+        if b is not None:
+            arrays[f"layers.{k}.bias"] = b
     for name in SCALINGS:
         if getattr(net, name) is not None:
             arrays[name] = getattr(net, name)
@@ -99,10 +105,20 @@ def own(header, arrays):
     sizes, activations = header.get("sizes"), header.get("activations")
     if not isinstance(sizes, list) or not isinstance(activations, list):
         raise ValueError("the header must hold lists 'sizes' and 'activations'")
+    biases = header.get("biases", [True] * (len(sizes) - 1))
+    if (
+        not isinstance(biases, list)
+        or len(biases) != len(sizes) - 1
+        or not all(isinstance(each, bool) for each in biases)
+    ):
+        raise ValueError("'biases' of the header must be a list of true and false, one a layer")
     arrays = dict(arrays)
     layers = {"weights": [], "biases": [], "activations": activations}
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         for part, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
+            if part == "bias" and not biases[k]:
+                layers["biases"].append(None)
+                continue
             name = f"layers.{k}.{part}"
             if name not in arrays:
                 raise ValueError(f"{name} is missing")
