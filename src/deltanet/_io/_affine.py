@@ -117,8 +117,7 @@ class Chain:
                     "the whole output, and take columns of the result"
                 )
             self._done[-1] = W[index], None if b is None else b[index], activation
-        if self.label:
-            self._folded.append(self.label)
+        self._note()
 
     def product(self, W: Array, bias: Array | None = None) -> None:
         """W (n_out, n_in) times the features, plus a bias: a further layer.
@@ -223,7 +222,10 @@ class Chain:
     def _fold(self) -> None:
         """A step has gone into scale and shift."""
         self._awaits_bias, self._mapped = False, True
-        if self.label:
+        self._note()
+
+    def _note(self) -> None:
+        if self.label and self.label not in self._folded[-1:]:
             self._folded.append(self.label)
 
     def _settle(self, layer: int) -> None:

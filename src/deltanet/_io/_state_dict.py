@@ -2,7 +2,7 @@
 
 A layer is a matrix and the vector beside it: 0.weight and 0.bias, fc1.weight and fc1.bias, W1 and b1; kernel
 and bias of Flax and Keras, whose matrix is turned. `prefix` and `keys` choose among them. Without these, all
-must be one chain: layers of one numbered sequence in its order, others where their shapes leave one place only.
+must be one chain: layers of one numbered sequence in its order, others where their shapes leave one place.
 """
 
 from __future__ import annotations

@@ -17,3 +17,8 @@ class Content(NamedTuple):
 
     layers: dict[str, Any]
     notes: list[Note]
+
+
+def spelled(activation: str | tuple[str, float]) -> str:
+    """tanh, or leaky_relu(0.1) where there is a parameter."""
+    return activation if isinstance(activation, str) else f"{activation[0]}({activation[1]:g})"

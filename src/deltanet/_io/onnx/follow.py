@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deltanet._io._told import Note
+from deltanet._io._told import Note, spelled
 from deltanet._io.onnx import activations, linear, moves, patterns
 from deltanet._io.onnx.axes import Axes
 from deltanet._io.onnx.constants import Constants
@@ -39,7 +39,8 @@ class _Follower:
         for node in self.graph.nodes:
             if len(node.inputs) < LEAST_INPUTS.get(node.operator, 1):
                 raise Refused(node, f"has {len(node.inputs)} inputs only")
-            if node.operator in FOLDERS and all(n in self.constants for n in node.inputs if n):
+            constant = all(name in self.constants for name in node.inputs if name)
+            if node.operator == "Constant" or (constant and node.operator in FOLDERS):
                 self.fold(node)
         for node in self.graph.nodes:
             if node.place not in self.done:
@@ -50,7 +51,7 @@ class _Follower:
 
     def fold(self, node: Node) -> None:
         with naming(node):
-            operands = [self.constants[name] for name in node.inputs if name]
+            operands = [self.constants[name] for name in node.inputs if name in self.constants]
             self.constants[node.outputs[0]] = fold(node, operands, self.constants)
         self.done.add(node.place)
 
@@ -96,4 +97,4 @@ class _Follower:
         self.values[found.end] = value.then(found.nodes[0], ("close", found.activation))
         self.done |= {node.place for node in found.nodes}
         labels = ", ".join(node.label for node in found.nodes)
-        self.notes.append(Note(f"{labels}: read as {found.activation}"))
+        self.notes.append(Note(f"{labels}: read as {spelled(found.activation)}"))

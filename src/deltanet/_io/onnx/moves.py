@@ -53,11 +53,12 @@ def reshape(node: Node, operands: list[Operand], given: int) -> Value:
     value, shape = value_of(operands), operands[1]
     if not isinstance(shape, np.ndarray) or shape.ndim != 1 or shape.dtype.kind not in "iO":
         raise ValueError("its shape is not a constant")
-    if value.mixed_axes is None:
+    if value.is_mixed:
         return value
     allow = bool(node.number("allowzero", 0))
     entries = [n if isinstance(n, Count) or n is None else int(n) for n in shape]
-    return value.then(node, axes=layout.reshaped(value.axes, entries, allow))
+    axes = layout.reshaped(value.axes, entries, allow)
+    return Value(node if axes is None else axes, value.steps)
 
 
 def squeeze(node: Node, operands: list[Operand], given: int) -> Value:

@@ -64,7 +64,7 @@ def _shape(proto: Any, constants: Constants) -> list[int | None]:
 
 def _checked(value: Value, start: Axes) -> Value:
     """The value of the output, when it has one row a sample."""
-    if value.mixed_axes is None or in_order(value.axes):
+    if value.is_mixed or in_order(value.axes):
         return value
     if not in_order(start):  # the samples are columns of both
         return value

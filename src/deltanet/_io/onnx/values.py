@@ -12,7 +12,6 @@ from deltanet._io.onnx.axes import Axes, spread
 from deltanet._io.onnx.graph import Node
 
 Array = NDArray[Any]
-UNCHANGED: Axes = ()  # not a value's axes: those stay
 
 
 class Step(NamedTuple):
@@ -26,23 +25,29 @@ class Step(NamedTuple):
 class Value(NamedTuple):
     """What the samples have become: by these steps, with these axes.
 
-    `axes` is None if samples and features are mixed: the numbers are in order, but no layer may follow.
+    In place of the axes stands the node that has mixed samples and features, if one has: the numbers are in
+    order, but no layer may follow.
     """
 
-    mixed_axes: Axes | None
+    layout: Axes | Node
     steps: tuple[Step, ...] = ()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether samples and features are mixed."""
+        return isinstance(self.layout, Node)
 
     @property
     def axes(self) -> Axes:
         """The axes, which must be known."""
-        if self.mixed_axes is None:
-            raise ValueError("follows a Reshape that mixes samples and features")
-        return self.mixed_axes
+        if isinstance(self.layout, Node):
+            raise ValueError(f"follows {self.layout.label}, which mixes samples and features")
+        return self.layout
 
-    def then(self, node: Node, *calls: tuple[Any, ...], axes: Axes | None = UNCHANGED) -> Value:
-        """Further steps (verb, argument, ...)."""
-        steps = tuple(Step(verb, arguments, node) for verb, *arguments in calls)  # type: ignore[arg-type]
-        return Value(self.mixed_axes if axes is UNCHANGED else axes, self.steps + steps)
+    def then(self, node: Node, *calls: tuple[Any, ...], axes: Axes | None = None) -> Value:
+        """Further steps (verb, argument, ...), and other axes if they are given."""
+        steps = tuple(Step(verb, tuple(arguments), node) for verb, *arguments in calls)
+        return Value(self.layout if axes is None else axes, self.steps + steps)
 
     def apply(self, node: Node, verb: str, c: Array) -> Value:
         """A step with a constant that is broadcast to the features."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltanet import _validate
+from deltanet._activations import SELU
 from deltanet._io._content import pack
 from deltanet._io._files import replacing
 from deltanet._io.onnx.library import METADATA, package
@@ -67,28 +68,9 @@ class Builder:
 Writer = Callable[[Builder, str, Any], str]
 
 
-def operator(name: str, key: str | None = None) -> Writer:
-    """An activation that is an operator, perhaps with its parameter as an attribute."""
-
-    def write(graph: Builder, v: str, parameter: Any) -> str:
-        return graph.node(name, v, **({} if key is None else {key: float(parameter)}))
-
-    return write
-
-
-def gelu(graph: Builder, v: str, _: Any) -> str:
-    if not graph.double:
-        return graph.node("Gelu", v)
-    erf = graph.in_single("Erf", graph.node("Mul", v, np.sqrt(0.5)))
-    return graph.node("Mul", graph.node("Mul", v, 0.5), graph.node("Add", erf, 1.0))
-
-
-def gelu_tanh(graph: Builder, v: str, _: Any) -> str:
-    if not graph.double:
-        return graph.node("Gelu", v, approximate="tanh")
-    cube = graph.node("Mul", graph.node("Mul", graph.node("Mul", v, v), v), 0.044715)
-    inner = graph.node("Mul", graph.node("Add", v, cube), np.sqrt(8 / np.pi))
-    return graph.node("Mul", v, graph.node("Sigmoid", inner))
+def plain(name: str, **attributes: Any) -> Writer:
+    """An operator with fixed attributes."""
+    return lambda graph, v, _: graph.node(name, v, **attributes)
 
 
 def swish(graph: Builder, v: str, beta: Any) -> str:
@@ -98,14 +80,18 @@ def swish(graph: Builder, v: str, beta: Any) -> str:
 
 def softplus(graph: Builder, v: str, beta: Any) -> str:
     if beta == 1:
+        return soft(graph, v)
+    return graph.node("Div", soft(graph, graph.node("Mul", v, float(beta))), float(beta))
+
+
+def soft(graph: Builder, v: str) -> str:
+    """log(1 + exp v)"""
+    if not graph.double:
         return graph.node("Softplus", v)
-    inner = graph.node("Softplus", graph.node("Mul", v, float(beta)))
-    return graph.node("Div", inner, float(beta))
-
-
-def celu(graph: Builder, v: str, alpha: Any) -> str:
-    inner = graph.node("Elu", graph.node("Div", v, float(alpha)))
-    return graph.node("Mul", inner, float(alpha))
+    decay = graph.node("Exp", graph.node("Neg", graph.node("Abs", v)))
+    return graph.node(
+        "Add", graph.node("Max", v, 0.0), graph.node("Log", graph.node("Add", decay, 1.0))
+    )
 
 
 def lecun_tanh(graph: Builder, v: str, _: Any) -> str:
@@ -117,41 +103,106 @@ def gaussian(graph: Builder, v: str, _: Any) -> str:
 
 
 def log_sigmoid(graph: Builder, v: str, _: Any) -> str:
-    return graph.node("Neg", graph.node("Softplus", graph.node("Neg", v)))
+    return graph.node("Neg", soft(graph, graph.node("Neg", v)))
+
+
+def celu(graph: Builder, v: str, alpha: Any) -> str:
+    inner = elu(graph, graph.node("Div", v, float(alpha)), 1)
+    return graph.node("Mul", inner, float(alpha))
+
+
+def mish(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Mul", v, graph.node("Tanh", soft(graph, v)))
+
+
+# Of float64, by operators that onnxruntime has for it
+
+
+def above(graph: Builder, v: str, limit: float, below: str | float) -> str:
+    """v above a limit, else another value"""
+    return graph.node("Where", graph.node("Greater", v, limit), v, below)
+
+
+def leaky(graph: Builder, v: str, slope: Any) -> str:
+    return above(graph, v, 0.0, graph.node("Mul", v, float(slope)))
+
+
+def elu(graph: Builder, v: str, alpha: Any) -> str:
+    if not graph.double:
+        return graph.node("Elu", v, alpha=float(alpha))
+    below = graph.node("Sub", graph.node("Exp", graph.node("Min", v, 0.0)), 1.0)
+    return above(graph, v, 0.0, graph.node("Mul", below, float(alpha)))
+
+
+def selu(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Mul", elu(graph, v, SELU[1]), SELU[0])
+
+
+def softsign(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Div", v, graph.node("Add", graph.node("Abs", v), 1.0))
+
+
+def hard_sigmoid(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Clip", graph.node("Add", graph.node("Div", v, 6.0), 0.5), 0.0, 1.0)
+
+
+def hard_swish(graph: Builder, v: str, _: Any) -> str:
+    return graph.node("Mul", v, hard_sigmoid(graph, v, None))
+
+
+def gelu(graph: Builder, v: str, _: Any) -> str:
+    erf = graph.in_single("Erf", graph.node("Mul", v, np.sqrt(0.5)))
+    return graph.node("Mul", graph.node("Mul", v, 0.5), graph.node("Add", erf, 1.0))
+
+
+def gelu_tanh(graph: Builder, v: str, _: Any) -> str:
+    cube = graph.node("Mul", graph.node("Mul", graph.node("Mul", v, v), v), 0.044715)
+    inner = graph.node("Mul", graph.node("Add", v, cube), np.sqrt(8 / np.pi))
+    return graph.node("Mul", v, graph.node("Sigmoid", inner))
 
 
 WRITERS: dict[str, Writer] = {
     "identity": lambda graph, v, _: v,
-    "tanh": operator("Tanh"),
+    "tanh": plain("Tanh"),
     "lecun_tanh": lecun_tanh,
-    "sigmoid": operator("Sigmoid"),
-    "relu": operator("Relu"),
-    "leaky_relu": operator("LeakyRelu", "alpha"),
-    "elu": operator("Elu", "alpha"),
-    "selu": operator("Selu"),
+    "sigmoid": plain("Sigmoid"),
+    "relu": plain("Relu"),
+    "leaky_relu": lambda graph, v, slope: graph.node("LeakyRelu", v, alpha=float(slope)),
+    "elu": elu,
+    "selu": plain("Selu"),
     "softplus": softplus,
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
+    "gelu": plain("Gelu"),
+    "gelu_tanh": plain("Gelu", approximate="tanh"),
     "silu": swish,
     "swish": swish,
-    "softsign": operator("Softsign"),
+    "softsign": plain("Softsign"),
     "gaussian": gaussian,
-    "sin": operator("Sin"),
-    "cos": operator("Cos"),
+    "sin": plain("Sin"),
+    "cos": plain("Cos"),
     "relu6": lambda graph, v, _: graph.node("Clip", v, 0.0, 6.0),
-    "hardsigmoid": lambda graph, v, _: graph.node("HardSigmoid", v, alpha=1 / 6, beta=0.5),
-    "hardswish": operator("HardSwish"),
+    "hardsigmoid": plain("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hardswish": plain("HardSwish"),
     "celu": celu,
-    "mish": operator("Mish"),
-    "exp": operator("Exp"),
+    "mish": mish,
+    "exp": plain("Exp"),
     "logsigmoid": log_sigmoid,
     "tanhshrink": lambda graph, v, _: graph.node("Sub", v, graph.node("Tanh", v)),
-    "abs": operator("Abs"),
+    "abs": plain("Abs"),
     "square": lambda graph, v, _: graph.node("Mul", v, v),
     "erf": lambda graph, v, _: graph.in_single("Erf", v),
     "atan": lambda graph, v, _: graph.in_single("Atan", v),
-    "softmax": lambda graph, v, _: graph.node("Softmax", v, axis=-1),
-    "log_softmax": lambda graph, v, _: graph.node("LogSoftmax", v, axis=-1),
+    "softmax": plain("Softmax", axis=-1),
+    "log_softmax": plain("LogSoftmax", axis=-1),
+}
+IN_DOUBLE: dict[str, Writer] = {
+    **WRITERS,
+    "leaky_relu": leaky,
+    "selu": selu,
+    "softsign": softsign,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "hardsigmoid": hard_sigmoid,
+    "hardswish": hard_swish,
 }
 
 
@@ -173,7 +224,7 @@ def write(path: str | os.PathLike[str], net: MLP) -> None:
 def _model(library: Any, net: MLP) -> Any:
     """The graph."""
     graph = Builder(library, net.dtype)
-    value = "x"
+    value, writers = "x", IN_DOUBLE if graph.double else WRITERS
     if net.input_scale is not None:
         value = graph.node("Sub", value, graph.constant(net.input_shift, "input_shift"))
         value = graph.node("Div", value, graph.constant(net.input_scale, "input_scale"))
@@ -183,9 +234,9 @@ def _model(library: Any, net: MLP) -> Any:
             operands.append(graph.constant(b, f"layers.{k}.bias"))
         value = graph.node("Gemm", value, *operands, transB=1)
         name, parameter = _validate.activation(spec)
-        if name not in WRITERS:
+        if name not in writers:
             raise ValueError(f"activation {name!r} cannot be written to an ONNX file")
-        value = WRITERS[name](graph, value, parameter)
+        value = writers[name](graph, value, parameter)
     if net.output_scale is not None:
         value = graph.node("Mul", value, graph.constant(net.output_scale, "output_scale"))
         value = graph.node("Add", value, graph.constant(net.output_shift, "output_shift"))
