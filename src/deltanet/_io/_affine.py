@@ -48,11 +48,14 @@ class Chain:
         Name of the step that is made now, for `notes`.
     notes : list of str
         Which steps were folded into which layer.
+    kinds : set of dtype
+        Of the constants: the net is float64 if float64 is among them.
     """
 
     def __init__(self) -> None:
         self.label = ""
         self.notes: list[str] = []
+        self.kinds: set[np.dtype[Any]] = set()
         self._done: list[tuple[Array, Array | None, Spec]] = []
         self._weight: Array | None = None
         self._bias: Array | None = None
@@ -151,8 +154,9 @@ class Chain:
         self._awaits_bias = False
         self._settle(len(self._done) - 1)
 
-    def finish(self, kind: type[np.floating[Any]]) -> dict[str, Any]:
-        """The arguments of `MLP.from_layers`, in float32 or float64."""
+    def finish(self) -> dict[str, Any]:
+        """The arguments of `MLP.from_layers`."""
+        kind = np.float64 if np.dtype(np.float64) in self.kinds else np.float32
         regular = np.all(self._scale.astype(kind))  # a scale must not be zero, a weight may be
         if not regular and self._weight is None and self._done:
             self._weigh_outputs()

@@ -166,7 +166,7 @@ def _chosen(names: list[str], output: str | None) -> str:
         if output not in names:
             raise ValueError(f"the graph has no output {output!r}; it has {listed(names)}")
         return output
-    probabilities = [name for name in names if name.startswith("probabilit")]
+    probabilities = [name for name in names if "probabilit" in name.lower()]
     found = probabilities if len(probabilities) == 1 else names
     if len(found) != 1:
         raise ValueError(

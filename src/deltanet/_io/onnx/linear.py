@@ -149,7 +149,10 @@ def batch_normalization(node: Node, operands: list[Operand], given: int) -> Valu
     deviation = np.sqrt(variance + epsilon)
     if not np.all(deviation > 0):
         raise ValueError("has a variance that is not positive")
-    value = value.apply(node, "add", -mean).apply(node, "divide", deviation)
+    if any(step.verb == "product" for step in value.steps):
+        factor = gamma / deviation
+        return value.apply(node, "multiply", factor).apply(node, "add", beta - mean * factor)
+    value = value.apply(node, "add", -mean).apply(node, "divide", deviation)  # the input scaling
     if np.any(gamma != 1):
         value = value.apply(node, "multiply", gamma)
     return value.apply(node, "add", beta) if np.any(beta != 0) else value

@@ -74,11 +74,12 @@ def _checked(value: Value, start: Axes) -> Value:
 def _folded(steps: tuple[Step, ...], doubles: bool) -> tuple[dict[str, Any], list[Note]]:
     """The steps as layers."""
     chain = Chain()
+    chain.kinds = {np.dtype(np.float64 if doubles else np.float32)}
     for step in steps:
         chain.label = step.node.label
         with naming(step.node):
             getattr(chain, step.verb)(*step.arguments)
-    layers = chain.finish(np.float64 if doubles else np.float32)
+    layers = chain.finish()
     for key in ("weights", "biases"):
         for k, array in enumerate(layers[key]):
             finite(array, f"{key}[{k}]")  # what was folded into them may overflow
