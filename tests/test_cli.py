@@ -408,6 +408,17 @@ def test_info_lists_the_layers(run):
     assert ["dense", "Jacobian", "1.2", "MB", "per", "1000", "samples"] in lines
 
 
+def test_info_counts_biases_and_says_names_and_units(run):
+    net = without(dn.load("net.npz"), [1])
+    net.input_names, net.input_units = ["angle", "speed", "count"], ["rad", "rad/s", ""]
+    net.output_units = ["N", "m"]
+    dn.save(net, "net.npz")
+    out = run("info net.npz")[1]
+    assert ["1", "8", "4", "leaky_relu(0.1)", "32"] in [line.split() for line in out.splitlines()]
+    assert "inputs              angle [rad], speed [rad/s], count\n" in out
+    assert "outputs             [N], [m]\n" in out
+
+
 @pytest.mark.parametrize(("line", "samples"), [("check net.npz", 8), ("check net.npz X.npy", 7)])
 def test_check_passes_a_sound_net(run, line, samples):
     status, out, err = run(line)

@@ -226,6 +226,44 @@ MODELS = {  # file name, content, words of the message
         "unknown array 'layers.0.bias'",
     ),
     "npz: a bias that is missing": ("m.npz", lambda: npz(layers__1__bias=None), "layers.1.bias"),
+    "npz: too few names": (
+        "m.npz",
+        lambda: npz(text=header(input_names="a\nb")),
+        "input_names of the header must be a string of 3 lines",
+    ),
+    "npz: units in a list": (
+        "m.npz",
+        lambda: npz(text=header(output_units=["m", "m"])),
+        "output_units of the header must be a string of 2 lines",
+    ),
+    "npz: a million names": (
+        "m.npz",
+        lambda: npz(text=header(output_names="\n" * LARGE)),
+        "output_names of the header must be a string of 2 lines",
+    ),
+    "npz: a million small strings": (
+        "m.npz",
+        lambda: npz(text='["ab"' + ',"ab"' * (LARGE // 5) + "]"),
+        "too long",
+    ),
+    "npz: a million digits": ("m.npz", lambda: npz(text="1" * LARGE), "too long"),
+    "npz: a long header in letters of others": (
+        "m.npz",
+        lambda: npz(text=json.dumps("\N{GREEK SMALL LETTER ALPHA}" * LARGE, ensure_ascii=False)),
+        "ASCII",
+    ),
+    "npz: a long header that is deflated": (
+        "m.npz",
+        lambda: archive(
+            [
+                ("deltanet.npy", array(np.array(header(input_names="a" * 2**18)))),
+                ("fill.npy", np.random.default_rng(0).bytes(LARGE)),
+            ],
+            zipfile.ZIP_DEFLATED,
+        ),
+        "too long for a header",
+    ),
+    "npz: one size": ("m.npz", lambda: npz(text=header(sizes=[3], input_names="")), "'sizes'"),
     "npz: unknown array": ("m.npz", lambda: npz(layers__9__bias=np.zeros(5)), "layers.9.bias"),
     "npz: scale of zero": ("m.npz", lambda: npz(input_scale=np.zeros(3)), "not zero"),
     "npz: shift of NaN": ("m.npz", lambda: npz(output_shift=np.full(2, np.nan)), "finite"),
@@ -293,6 +331,14 @@ SAFETENSORS = {
     ),
     "st: foreign array": (lambda: st_model(secret=np.zeros(3)), "secret"),
     "st: NaN": (lambda: st_model(layers__0__bias=np.full(5, np.nan)), "finite"),
+    "st: a million names": (
+        lambda: st_model(text=header(output_names="\n" * LARGE)),
+        "output_names of the header must be a string of 2 lines",
+    ),
+    "st: a million small strings": (
+        lambda: st_model(text='["ab"' + ',"ab"' * (LARGE // 5) + "]"),
+        "too long",
+    ),
     "st: mismatched layers": (lambda: st_model(text=header(sizes=[5, 3, 2])), "shape"),
 }
 MODELS |= {name: ("m.safetensors", *rest) for name, rest in SAFETENSORS.items()}

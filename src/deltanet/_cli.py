@@ -22,9 +22,11 @@ from deltanet._io import load_and_tell
 from deltanet._io._files import replacing
 from deltanet._io._told import Note, spelled
 from deltanet._io.table import read_table
+from deltanet._labels import captions
 from deltanet._memory import human
 
 BLOCK_BYTES = 2**28  # of the dense Jacobian in one step of the progress bar
+NAMED = 16  # inputs or outputs that `info` names
 CHECKED = 8  # random samples that `check` draws
 
 
@@ -321,6 +323,10 @@ def info(
     print(f"parameters          {net.num_params}")
     print(f"dtype               {net.dtype}")
     print(f"scalings            {' and '.join(scaled) or 'none'}")
+    for side in ("input", "output"):
+        if labels := captions(net, side):
+            more = ", ..." if len(labels) > NAMED else ""
+            print(f"{side + 's':<20}{', '.join(labels[:NAMED])}{more}")
     nbytes = 1000 * net.sizes[-1] * net.num_params * net.dtype.itemsize
     print(f"dense Jacobian      {human(nbytes)} per 1000 samples")
     for note in notes:

@@ -1,12 +1,18 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Self
 
-from deltanet import _columns, _memory, _params, _validate, _verbs
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from deltanet import _columns, _memory, _params, _scaling, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
 from deltanet._jacobian import FRESH, Factors, Jacobian
+from deltanet._labels import Labels
 
+Activation = str | tuple[str, float]
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -84,6 +90,7 @@ class MLP:
         _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
+        self._labels = {}
         self._params = np.zeros(P, dtype)
         blocks = _params.views(self._params, sizes, biases)
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
@@ -175,6 +182,60 @@ class MLP:
                 b[...] = b0
         return net
 
+    @classmethod
+    def standardized(
+        cls,
+        X: ArrayLike,
+        Y: ArrayLike,
+        hidden: Sequence[int] = (32, 32),
+        activation: Activation | Sequence[Activation] = "tanh",
+        output: Activation = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float64",
+        seed: int | np.random.Generator | None = None,
+    ) -> Self:
+        """A new net for data in any units: its layers see inputs and outputs of mean 0 and deviation 1.
+
+        ::
+
+            input_shift, input_scale = mean, standard deviation of each column of X
+            output_shift, output_scale = the same of Y, if the output is the identity
+
+        Parameters
+        ----------
+        X : (N, n_0) or (N,) array_like
+            (N,) is one input. N >= 2.
+        Y : (N, m) or (N,) array_like
+            (N,) is one output.
+        hidden : sequence of int
+            Widths of the hidden layers; empty for none.
+        activation, output, bias, dtype, seed
+            As of `MLP`. An output that is not the identity has a range of its own, and is not scaled.
+
+        Returns
+        -------
+        MLP
+            With no scale of zero: a column that is constant, to rounding, gets the scale 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument breaks one of these rules, or X or Y holds NaN or infinity.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.standardized([2000, 2012, 2024], [1e6, 3e6, 2e6], hidden=[8], seed=0)
+        >>> net.sizes, net.input_shift, net.output_shift
+        ((1, 8, 1), array([2012.]), array([2000000.]))
+        """
+        dtype = _validate.dtype(dtype)
+        X, Y = _validate.data_to_scale(X, Y, dtype)
+        sizes = [X.shape[1], *_validate.hidden_sizes(hidden), Y.shape[1]]
+        net = cls(sizes, activation, output, bias, dtype, seed)
+        scalings = _scaling.from_data(X, Y, net.activations[-1] == "identity")
+        return cls.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=dtype)
+
     def _blocks(self):
         return zip(self._weights, self._biases, strict=True)
 
@@ -241,6 +302,11 @@ class MLP:
     def output_scale(self):
         """(m,) or None: see `output_shift`."""
         return self._scaling[1] and self._scaling[1][1]
+
+    input_names = Labels("Names of the n_0 inputs", 0)
+    output_names = Labels("Names of the m outputs", -1)
+    input_units = Labels("Units of the n_0 inputs", 0)
+    output_units = Labels("Units of the m outputs", -1)
 
     def unravel(self, v):
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.
@@ -968,7 +1034,7 @@ class MLP:
     def astype(self, dtype):
         """A new net with parameters and scalings converted to `dtype`, "float64" or "float32"."""
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
-        return MLP.from_layers(
+        net = MLP.from_layers(
             self._weights,
             self._biases,
             self._pairs,
@@ -976,10 +1042,13 @@ class MLP:
             *output_scaling,
             dtype=dtype,
         )
+        net._labels = self._labels.copy()
+        return net
 
     def __reduce__(self):
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
         weights = [W.copy() for W in self._weights]
         blocks = weights, [b if b is None else b.copy() for b in self._biases]
         scalings = (*input_scaling, *output_scaling)
-        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str)
+        state = {"_labels": self._labels.copy()}
+        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str), state

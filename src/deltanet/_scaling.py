@@ -22,8 +22,9 @@ def from_data(
     >>> from_data(np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[0.5], [0.5]]), True)
     (array([2., 7.]), array([1., 1.]), array([0.5]), array([1.]))
     """
-    output = _mean_and_deviation(Y) if output_is_identity else (None, None)
-    return *_mean_and_deviation(X), *output
+    shift, scale = _mean_and_deviation(X)
+    output_shift, output_scale = _mean_and_deviation(Y) if output_is_identity else (None, None)
+    return shift, scale, output_shift, output_scale
 
 
 def _mean_and_deviation(table: Array) -> tuple[Array, Array]:

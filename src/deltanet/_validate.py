@@ -6,9 +6,12 @@ the rule and the value.
 
 import math
 import operator
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
@@ -94,6 +97,14 @@ def hidden(spec, layers):
             f"activation must be one for all or one for each of {layers} hidden layers; got {spec!r}"
         )
     return specs
+
+
+def hidden_sizes(value: Iterable[SupportsIndex]) -> list[int]:
+    """Widths of the hidden layers as a list of ints; `sizes` checks their range."""
+    try:
+        return [operator.index(n) for n in value]
+    except TypeError:
+        raise TypeError(f"hidden must be a sequence of integers; got {value!r}") from None
 
 
 def layers(weights, biases, kind):
@@ -198,7 +209,27 @@ def out(array, shape, kind, *inputs):
     return array
 
 
-def flag(value, name):
+def labels(value: Iterable[str] | None, count: int, name: str) -> tuple[str, ...] | None:
+    """A tuple of `count` str, or None."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{name} must be None or a list of str; got {value!r}")
+    texts = list(value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be None or a list of str; got {text!r} in it")
+        if "\n" in text:
+            raise ValueError(f"{name} must be single lines; got {text!r}")
+    if len(texts) != count:
+        side = name.partition("_")[0]
+        raise ValueError(
+            f"{name} must have one entry for each of {count} {side}s; got {len(texts)}"
+        )
+    return tuple(str(text) for text in texts)
+
+
+def flag(value: object, name: str) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False; got {value!r}")
@@ -229,7 +260,7 @@ def like(value, shape, name, kind):
     return np.require(array, kind, ["C", "A"])
 
 
-def block(value, shape, name):
+def block(value: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[Any]:
     """Numbers of this shape, for a W or a b that a layer has."""
     array = None if value is None else numbers(value, name)
     if array is None or array.shape != shape:
@@ -402,6 +433,26 @@ def at_least_zero(value, shape, name):
     if (array < 0).any():
         raise ValueError(f"{name} must be at least 0; got {array.min()}")
     return array
+
+
+def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArray[Any]]:
+    """(X, Y) as finite tables (N, n_0) and (N, m) of N >= 2 rows, in the dtype of the net they are for."""
+    tables = []
+    for value, name in ((X, "X"), (Y, "Y")):
+        array = numbers(value, name)
+        if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+            raise ValueError(f"{name} must have shape (N, features) or (N,); got {array.shape}")
+        array = finite(array if array.ndim == 2 else array[:, None], name)
+        with np.errstate(over="ignore", under="ignore"):
+            array = array.astype(kind)
+        tables.append(finite(array, f"{name} as {kind}"))
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(
+            f"X and Y must hold as many samples; got {len(tables[0])} and {len(tables[1])}"
+        )
+    if len(tables[0]) < 2:
+        raise ValueError(f"X must hold two samples at least; got {len(tables[0])}")
+    return tables
 
 
 def sample_weights(value, N):

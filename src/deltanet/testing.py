@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet import _validate
 from deltanet._activations import REGISTRY
@@ -81,7 +82,7 @@ class _Reference:
         return np.moveaxis(y.imag / STEP, 0, -1)
 
 
-def _double(value, default):
+def _double(value: ArrayLike | None, default: float) -> NDArray[np.float64] | float:
     return default if value is None else np.asarray(value, np.float64)
 
 

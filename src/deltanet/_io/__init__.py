@@ -113,7 +113,11 @@ def load_and_tell(
     known({**READERS, ".onnx": None}, suffix, path)
     with reading(path):  # nothing else catches: whatever a file does, it ends here
         content = _read(path, suffix, activation, output, prefix, keys)
-        return MLP.from_layers(**content.layers, dtype=dtype), content.notes
+        labels = content.layers.pop("labels", {})
+        net = MLP.from_layers(**content.layers, dtype=dtype)
+        for name, value in labels.items():
+            setattr(net, name, value)
+    return net, content.notes
 
 
 def _read(
@@ -132,7 +136,7 @@ def _read(
 
 
 def save(net: MLP, path: Path_) -> None:
-    """Write a net to a model file: layers, activations, scalings and a format version.
+    """Write a net to a model file: layers, activations, scalings, names, units and a format version.
 
     The file is written beside the target and renamed: a stopped run leaves the old one or the new one.
 

@@ -2,8 +2,9 @@
 
 Header: {"format_version": 1, "sizes": [...], "activations": [name or [name, parameter], ...]}. Arrays:
 layers.0.weight, layers.0.bias, ... and, where the net has them, input_shift, input_scale, output_shift,
-output_scale. If a layer has no bias, the header says of each whether it has one: "biases": [true, ...]. Files
-without a header are taken for the state_dict of a torch Sequential.
+output_scale. If a layer has no bias, the header says of each whether it has one: "biases": [true, ...].
+Where the net has input_names, output_names, input_units or output_units, each is one string in the header,
+with a line for each label. Files without a header are taken for the state_dict of a torch Sequential.
 """
 
 import json
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from deltanet._io._state_dict import state_dict
 from deltanet._io._told import Content
+from deltanet._labels import LABELS
 
 VERSION = 1
-LONGEST = 2**14  # characters of a header, and a sixteenth of the file
+LONGEST = 2**14  # characters of a header beside its strings, or quotes, and a sixteenth of the file
 DEEPEST = 8  # brackets that are open at once: ours need three, Python 3.13 would read thousands
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
@@ -34,6 +36,9 @@ def pack(net):
     biases = [b is not None for b in net.biases]
     if not all(biases):
         header["biases"] = biases
+    for name in LABELS:
+        if getattr(net, name) is not None:
+            header[name] = "\n".join(getattr(net, name))
     arrays = {}
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         finite(W, f"weights[{k}]")
@@ -47,16 +52,31 @@ def pack(net):
     return header, arrays
 
 
-def longest(size):
-    """Characters that the header may have in a file of `size` bytes."""
+def text(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+    """The JSON of a header, if `parse` takes it."""
+    content = json.dumps(header)
+    without_strings(content, sum(array.nbytes for array in arrays.values()))
+    return content
+
+
+def longest(size: int) -> int:
+    """Characters beside its strings that the header may have in a file of `size` bytes."""
     return LONGEST + size // 16
+
+
+def without_strings(text: str, size: int) -> str:
+    """The rest of a header; its length bounds what the parsed one takes beside the characters of strings."""
+    most = longest(size)
+    if text.count('"') > most or len(rest := STRING.sub("", text)) > most:
+        raise ValueError(f"the header of {len(text)} characters is too long")
+    return rest
 
 
 def parse(text, size):
     """The header from its JSON."""
-    if len(text) > longest(size):
-        raise ValueError(f"the header of {len(text)} characters is too long")
-    brackets = re.sub(r"[^\[\]{}]", "", STRING.sub("", text))
+    if not text.isascii():
+        raise ValueError("the header must hold ASCII characters only")
+    brackets = re.sub(r"[^\[\]{}]", "", without_strings(text, size))
     if max(accumulate(1 if c in "[{" else -1 for c in brackets), default=0) > DEEPEST:
         raise ValueError(f"the header nests deeper than {DEEPEST}")
     return json.loads(text)
@@ -70,7 +90,7 @@ def unpack(
     prefix: Any = None,
     keys: Any = None,
 ) -> Content:
-    """The arguments of `MLP.from_layers`, and what is to be said of them."""
+    """The arguments of `MLP.from_layers`, of what `save` wrote also `labels`, and what is to be said of them."""
     given = {"activation": activation, "output": output, "prefix": prefix, "keys": keys}
     if header is None:
         content = state_dict(arrays, **given)
@@ -103,8 +123,8 @@ def own(header, arrays):
     if version != VERSION:
         raise ValueError(f"format_version must be {VERSION}; got {version!r}")
     sizes, activations = header.get("sizes"), header.get("activations")
-    if not isinstance(sizes, list) or not isinstance(activations, list):
-        raise ValueError("the header must hold lists 'sizes' and 'activations'")
+    if not isinstance(sizes, list) or len(sizes) < 2 or not isinstance(activations, list):
+        raise ValueError("the header must hold lists 'sizes', of two or more, and 'activations'")
     biases = header.get("biases", [True] * (len(sizes) - 1))
     if (
         not isinstance(biases, list)
@@ -131,4 +151,21 @@ def own(header, arrays):
             layers[name] = arrays.pop(name)
     if arrays:
         raise ValueError(f"unknown array {min(arrays)!r}")
+    layers["labels"] = labels(header, sizes)
     return layers
+
+
+def labels(header: dict[str, Any], sizes: list[int]) -> dict[str, list[str]]:
+    """The names and units in a header."""
+    return {
+        name: lines(header[name], sizes[0 if name.startswith("input") else -1], name)
+        for name in LABELS
+        if name in header
+    }
+
+
+def lines(value: object, count: int, name: str) -> list[str]:
+    """The labels in a string, which are counted before they are made."""
+    if not isinstance(value, str) or value.count("\n") + 1 != count:
+        raise ValueError(f"{name} of the header must be a string of {count} lines")
+    return value.split("\n")

@@ -1,13 +1,12 @@
 """NumPy archives: without pickles, sizes checked before anything is allocated."""
 
-import json
 import math
 import zipfile
 
 import numpy as np
 
 from deltanet._io import _npy
-from deltanet._io._content import longest, parse
+from deltanet._io._content import longest, parse, text
 from deltanet._io._files import regular_size, replacing
 
 HEADER = "deltanet"  # the entry that holds the header as JSON
@@ -18,7 +17,7 @@ def write(path, header, arrays):
     """Write a header and arrays, whole or not at all."""
     # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
     with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
-        for name, array in {HEADER: np.array(json.dumps(header)), **arrays}.items():
+        for name, array in {HEADER: np.array(text(header, arrays)), **arrays}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
@@ -45,7 +44,8 @@ def members(path, size):
             raise ValueError(f"its entries claim {claimed} bytes in a file of {size}")
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
-            if name == HEADER and info.file_size > 4 * longest(size) + SLACK:
+            stored = min(size, info.compress_size)
+            if name == HEADER and info.file_size > max(4 * longest(size), stored) + SLACK:
                 raise ValueError(
                     f"entry {name!r} of {info.file_size} bytes is too long for a header"
                 )

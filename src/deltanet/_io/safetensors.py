@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deltanet._io._content import parse
+from deltanet._io._content import parse, text
 from deltanet._io._files import regular_size, replacing
 from deltanet._io._half import from_bfloat16
 
@@ -50,7 +49,7 @@ def write(path: str | os.PathLike[str], header: Any, arrays: Mapping[str, Array]
     library = package()
     with replacing(path) as partial:
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        metadata = {HEADER: json.dumps(header)}
+        metadata = {HEADER: text(header, arrays)}
         partial.write_bytes(library.numpy.save(contiguous, metadata=metadata))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from deltanet import _validate
 from deltanet._io._affine import Chain
-from deltanet._io._content import finite, parse
+from deltanet._io._content import finite, labels, parse
 from deltanet._io._files import regular_size
 from deltanet._io._told import Content, Note
 from deltanet._io.onnx.axes import Axes, in_order, starts
@@ -93,21 +93,18 @@ def _header(model: Any, size: int) -> Any:
 
 
 def _refine(layers: dict[str, Any], header: Any) -> None:
-    """Parameters in double precision and names, of a header that fits the graph: the graph decides."""
-    if not isinstance(header, dict) or not isinstance(header.get("activations"), list):
-        return
-    specs = header["activations"]
-    if len(specs) != len(layers["activations"]):
+    """Parameters in double precision, names and units, of a header that fits the graph: the graph decides."""
+    specs = header.get("activations") if isinstance(header, dict) else None
+    if not isinstance(specs, list) or len(specs) != len(layers["activations"]):
         return
     pairs = [
-        (
-            _validate.activation(each),
-            _validate.activation(tuple(spec) if isinstance(spec, list) else spec),
-        )
-        for each, spec in zip(layers["activations"], specs, strict=True)
+        (_validate.activation(found), _validate.activation(spec))
+        for found, spec in zip(layers["activations"], specs, strict=True)
     ]
-    if all(a[0] == b[0] and _near(a[1], b[1]) for a, b in pairs):
+    sizes = [layers["weights"][0].shape[1], *(len(W) for W in layers["weights"])]
+    if header.get("sizes") == sizes and all(a[0] == b[0] and _near(a[1], b[1]) for a, b in pairs):
         layers["activations"] = [exact if exact[1] is not None else exact[0] for _, exact in pairs]
+        layers["labels"] = labels(header, sizes)
 
 
 def _near(a: float | None, b: float | None) -> bool:

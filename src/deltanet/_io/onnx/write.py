@@ -8,7 +8,6 @@ writes them to other formats.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from deltanet import _validate
 from deltanet._activations import SELU
-from deltanet._io._content import pack
+from deltanet._io._content import pack, text
 from deltanet._io._files import replacing
 from deltanet._io.onnx.library import METADATA, package
 from deltanet._mlp import MLP
@@ -209,14 +208,14 @@ IN_DOUBLE: dict[str, Writer] = {
 def write(path: str | os.PathLike[str], net: MLP) -> None:
     """Write a net, whole or not at all."""
     library = package()
-    header, _ = pack(net)  # which refuses NaN and infinity
+    header, arrays = pack(net)  # which refuses NaN and infinity
     if net.params.nbytes > LARGEST_BYTES:
         raise ValueError(
             f"{net.params.nbytes} bytes of parameters exceed the 2 GB of an ONNX file: save as .npz"
         )
     model = _model(library, net)
     entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA, json.dumps(header)
+    entry.key, entry.value = METADATA, text(header, arrays)
     with replacing(path) as partial:
         partial.write_bytes(model.SerializeToString())
 
