@@ -22,12 +22,12 @@ from deltanet._activations import REGISTRY
 
 Array = NDArray[Any]
 Spec = str | tuple[str, float]
-FILLED_NUMBERS = 2**20  # that may be made of few: of a file of some bytes nothing large must come
+FILLED_NUMBERS = 2**15  # that may be made of few: of a file of some bytes nothing large must come
 
 
-def chosen(index: Array, width: int) -> Array:
+def chosen(index: Array, width: int, given: int) -> Array:
     """The matrix that picks some of `width` features."""
-    check_filled(index.size * width)
+    check_filled(index.size * width, given)
     matrix = np.zeros((index.size, width))
     matrix[np.arange(index.size), index] = 1
     return matrix
@@ -103,7 +103,7 @@ class Chain:
     def take(self, index: Array, width: int) -> None:
         """Some of `width` features, in this order."""
         if not self._before_layers and np.unique(index).size < index.size:
-            self.product(chosen(index, width))  # parameters are not copied
+            self.product(chosen(index, width, self._given))  # parameters are not copied
             return
         self._scale, self._shift = (a[index] if a.ndim else a for a in (self._scale, self._shift))
         if self._before_layers:
@@ -178,6 +178,13 @@ class Chain:
                 layers[f"{side}_shift"], layers[f"{side}_scale"] = pair
         return layers
 
+    @property
+    def _given(self) -> int:
+        """Weights so far."""
+        return sum(W.size for W, _, _ in self._done) + (
+            0 if self._weight is None else self._weight.size
+        )
+
     # The input
 
     @property
@@ -242,7 +249,7 @@ class Chain:
     def _weigh_outputs(self) -> None:
         """A layer for scales of which some are zero, behind an activation."""
         n_out = self._done[-1][0].shape[0]
-        check_filled(n_out * n_out)
+        check_filled(n_out * n_out, self._given)
         scale, shift = np.broadcast_to(self._scale, n_out), np.broadcast_to(self._shift, n_out)
         self._scale, self._shift = np.ones(()), np.zeros(())
         self.product(np.diag(scale), shift if np.any(shift != 0) else None)

@@ -90,7 +90,7 @@ def unpack(
     prefix: Any = None,
     keys: Any = None,
 ) -> Content:
-    """The arguments of `MLP.from_layers`, of what `save` wrote also `labels`, and what is to be said of them."""
+    """The arguments of `MLP.from_layers`, `labels` of what `save` wrote, and what is to be said of them."""
     given = {"activation": activation, "output": output, "prefix": prefix, "keys": keys}
     if header is None:
         content = state_dict(arrays, **given)

@@ -47,18 +47,18 @@ class Constants:
     Attributes
     ----------
     numbers : int
-        How many have been read.
+        As many as the file may hold: what is made of them must not be many more.
     doubles : bool
         Whether float64 was among them.
     """
 
-    def __init__(self, library: Any, graph: Any, folder: Path) -> None:
+    def __init__(self, library: Any, graph: Any, folder: Path, size: int) -> None:
         self._kinds, self._folder = library.TensorProto, folder
         self._types = {getattr(self._kinds, each.name): each for each in TYPES}
         self._tensors: dict[str, Any] = {}
         self._arrays: dict[str, Array] = {}  # of tensors that have been read
         self._made: dict[str, Array] = {}  # by nodes
-        self.numbers, self.doubles = 0, False
+        self.numbers, self.doubles = size // 4, False
         for tensor in graph.initializer:
             if tensor.name in self._tensors:
                 raise ValueError(f"constant {tensor.name!r} is there twice")
@@ -113,7 +113,6 @@ class Constants:
         if array.dtype.kind == "f":
             finite(array, what)
             self.doubles |= array.dtype == np.float64
-        self.numbers += array.size
         return array.reshape(shape)
 
     def _refusal(self, kind: int) -> str:
@@ -129,7 +128,10 @@ class Constants:
         """Numbers that lie in another file of the model's folder."""
         where = {entry.key: entry.value for entry in tensor.external_data}
         path = self._inside_folder(where.get("location", ""), what)
-        size = regular_size(path)
+        try:
+            size = regular_size(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{what} lies in {path.name!r}: {_reason(error)}") from error
         needed = math.prod(shape) * dtype.itemsize
         offset = _count(where.get("offset", "0"), what)
         length = _count(where.get("length", str(needed)), what)
@@ -139,7 +141,9 @@ class Constants:
                 f"{size} bytes in {path.name!r}"
             )
         with open(path, "rb") as file:
-            return np.fromfile(file, dtype, math.prod(shape), offset=offset)
+            array = np.fromfile(file, dtype, math.prod(shape), offset=offset)
+        self.numbers += array.size
+        return array
 
     def _inside_folder(self, location: str, what: str) -> Path:
         """A path in the folder of the model, links followed."""
@@ -159,6 +163,10 @@ class Constants:
                 "export the model as one file (torch.onnx.export: external_data=False)"
             )
         return path
+
+
+def _reason(error: ValueError | OSError) -> str:
+    return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
 
 def _count(text: str, what: str) -> int:

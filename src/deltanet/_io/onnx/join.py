@@ -75,12 +75,12 @@ class Branch:
         """Scale and shift, one number a feature."""
         return np.broadcast_to(self.scale, self.length), np.broadcast_to(self.shift, self.length)
 
-    def dense(self) -> Array:
+    def dense(self, given: int) -> Array:
         """scale * M[index] as one matrix."""
         scale, _ = self.vectors()
         if self.matrix is None:
             places = np.arange(self.n) if self.index is None else self.index
-            return scale[:, None] * chosen(places, self.n)
+            return scale[:, None] * chosen(places, self.n, given)
         return scale[:, None] * self.matrix
 
 
@@ -127,7 +127,7 @@ def added(node: Node, values: list[Value], signs: list[int], given: int) -> Valu
     if all(b.matrix is None and b.index is None for b in branches):
         scale = sum(s * b.vectors()[0] for s, b in zip(signs, branches, strict=True))
         return base.then(node, ("multiply", scale), ("add", shift), axes=values[0].axes)
-    matrix = sum(s * b.dense() for s, b in zip(signs, branches, strict=True))
+    matrix = sum(s * b.dense(given) for s, b in zip(signs, branches, strict=True))
     return base.then(node, ("product", matrix, _bias(shift)), axes=values[0].axes)
 
 
@@ -151,7 +151,7 @@ def concatenated(node: Node, values: list[Value], axis: int, given: int) -> Valu
     pairs = [b.vectors() for b in branches]
     scale, shift = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
     if any(b.matrix is not None for b in branches):
-        matrix = np.concatenate([b.dense() for b in branches])
+        matrix = np.concatenate([b.dense(given) for b in branches])
         return base.then(node, ("product", matrix, _bias(shift)), axes=result)
     places = np.concatenate([np.arange(b.n) if b.index is None else b.index for b in branches])
     n = branches[0].n

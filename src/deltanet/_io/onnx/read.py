@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deltanet import _validate
-from deltanet._io._affine import Chain
+from deltanet._io._affine import Chain, Spec
 from deltanet._io._content import finite, labels, parse
 from deltanet._io._files import regular_size
 from deltanet._io._told import Content, Note
@@ -27,7 +28,7 @@ def read(path: str | os.PathLike[str], output: str | None = None) -> Content:
     size = regular_size(path)
     with open(path, "rb") as file, np.errstate(all="ignore"):
         model = library.load_model_from_string(file.read(size))
-        constants = Constants(library, model.graph, Path(path).parent)
+        constants = Constants(library, model.graph, Path(path).parent, size)
         graph = Graph(library, model, constants.stored, output)
         value, found = _tried(graph, constants)
         layers, notes = _folded(value.steps, constants.doubles)
@@ -97,18 +98,24 @@ def _refine(layers: dict[str, Any], header: Any) -> None:
     specs = header.get("activations") if isinstance(header, dict) else None
     if not isinstance(specs, list) or len(specs) != len(layers["activations"]):
         return
-    pairs = [
-        (_validate.activation(found), _validate.activation(spec))
-        for found, spec in zip(layers["activations"], specs, strict=True)
-    ]
+    exact = [_exact(found, spec) for found, spec in zip(layers["activations"], specs, strict=True)]
     sizes = [layers["weights"][0].shape[1], *(len(W) for W in layers["weights"])]
-    if header.get("sizes") == sizes and all(a[0] == b[0] and _near(a[1], b[1]) for a, b in pairs):
-        layers["activations"] = [exact if exact[1] is not None else exact[0] for _, exact in pairs]
+    if header.get("sizes") == sizes and None not in exact:
+        layers["activations"] = exact
         layers["labels"] = labels(header, sizes)
 
 
-def _near(a: float | None, b: float | None) -> bool:
-    return a == b or (a is not None and b is not None and abs(a - b) <= 1e-5 * abs(b))
+def _exact(found: Spec, spec: Any) -> Spec | None:
+    """The activation of a header, if the graph has the same up to single precision."""
+    name, parameter = _validate.activation(found)
+    if spec == name or not isinstance(spec, list) or len(spec) != 2 or spec[0] != name:
+        return found if spec in (name, found) else None
+    near = (
+        parameter is not None
+        and isinstance(spec[1], float)
+        and math.isclose(spec[1], parameter, rel_tol=1e-5)
+    )
+    return (name, spec[1]) if near else None
 
 
 def _shared(steps: tuple[Step, ...]) -> list[Note]:
