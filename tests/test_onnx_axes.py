@@ -42,6 +42,11 @@ CASES = {  # declared shape, shape of the samples that onnxruntime is given, nod
     "flat": (("N", 3), (4, 3), between(TANH)),
     "nothing declared": (None, (4, 3), (*between(TANH), node("Softmax", axis=1))),
     "features not declared": (("N", None), (4, 3), (node("Sub", "", B1[:3]), *between(TANH))),
+    "features not declared, a number": (
+        ("N", None),
+        (4, 3),
+        (node("Mul", "", f4(2)), node("Reshape", "", i8(0, -1)), *between(TANH)),
+    ),
     "one sample": ((1, 3), (1, 3), (node("Reshape", "", i8(1, -1)), *between(TANH))),
     "one sample, its axis dropped": (
         (1, 3),

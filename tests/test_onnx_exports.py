@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from onnx_graphs import X, loaded, run
 from oracle import assert_close
+from random_graphs import Maker
 
 import deltanet as dn
 
@@ -158,3 +159,29 @@ def test_what_skl2onnx_exports(tmp_path, case):
     if not zipmap:  # with it, onnxruntime gives a dictionary a sample
         y = run(content, data.astype("f4")).reshape(60, -1)
         np.testing.assert_allclose(net(data), y, rtol=1e-5, atol=1e-5 * abs(exact).max())
+
+
+# What a random exporter exports
+
+
+def compare_with_onnxruntime(tmp_path, seed):
+    maker = Maker(seed)
+    content = maker.make().SerializeToString()
+    X = maker.samples(5)
+    y, net = run(content, X), loaded(content, tmp_path)
+    X, y = (X.T, y.T) if maker.columns else (X.reshape(-1, net.sizes[0]), y)
+    tolerance = 1e-5 * (1 + abs(y).max())
+    np.testing.assert_allclose(
+        net(X), y.reshape(-1, net.sizes[-1]), rtol=0, atol=tolerance, err_msg=f"seed {seed}"
+    )
+
+
+def test_random_graphs(tmp_path):
+    for seed in range(300):
+        compare_with_onnxruntime(tmp_path, seed)
+
+
+@pytest.mark.nightly
+def test_more_random_graphs(tmp_path):
+    for seed in range(300, 10_000):
+        compare_with_onnxruntime(tmp_path, seed)

@@ -7,10 +7,13 @@ Where the net has input_names, output_names, input_units or output_units, each i
 with a line for each label. Files without a header are taken for the state_dict of a torch Sequential.
 """
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,10 @@ from deltanet._io._state_dict import state_dict
 from deltanet._io._told import Content
 from deltanet._labels import LABELS
 
+if TYPE_CHECKING:
+    from deltanet._mlp import MLP
+
+Array = NDArray[Any]
 VERSION = 1
 LONGEST = 2**14  # characters of a header beside its strings, or quotes, and a sixteenth of the file
 DEEPEST = 8  # brackets that are open at once: ours need three, Python 3.13 would read thousands
@@ -26,7 +33,7 @@ STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
-def pack(net):
+def pack(net: MLP) -> tuple[dict[str, Any], dict[str, Array]]:
     """(header, arrays) of a net."""
     header = {
         "format_version": VERSION,
@@ -52,7 +59,7 @@ def pack(net):
     return header, arrays
 
 
-def text(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+def text(header: dict[str, Any], arrays: Mapping[str, Array]) -> str:
     """The JSON of a header, if `parse` takes it."""
     content = json.dumps(header)
     without_strings(content, sum(array.nbytes for array in arrays.values()))
@@ -72,7 +79,7 @@ def without_strings(text: str, size: int) -> str:
     return rest
 
 
-def parse(text, size):
+def parse(text: str, size: int) -> Any:
     """The header from its JSON."""
     if not text.isascii():
         raise ValueError("the header must hold ASCII characters only")
@@ -84,7 +91,7 @@ def parse(text, size):
 
 def unpack(
     header: Any,
-    arrays: dict[str, NDArray[Any]],
+    arrays: dict[str, Array],
     activation: Any = None,
     output: Any = None,
     prefix: Any = None,
@@ -107,7 +114,7 @@ def unpack(
     return content
 
 
-def finite(array, name):
+def finite(array: Array | None, name: str) -> None:
     """Refuse NaN and infinity, and what is no real number."""
     if array is None:
         return
@@ -117,7 +124,7 @@ def finite(array, name):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
-def own(header, arrays):
+def own(header: Any, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Of a file that `save` wrote."""
     version = header.get("format_version") if isinstance(header, dict) else None
     if version != VERSION:
@@ -133,7 +140,7 @@ def own(header, arrays):
     ):
         raise ValueError("'biases' of the header must be a list of true and false, one a layer")
     arrays = dict(arrays)
-    layers = {"weights": [], "biases": [], "activations": activations}
+    layers: dict[str, Any] = {"weights": [], "biases": [], "activations": activations}
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         for part, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
             if part == "bias" and not biases[k]:

@@ -48,8 +48,9 @@ def state_dict(
             "(and output= for the last one, 'identity' by default)"
         )
     prefixes = _texts(prefix, "prefix") if prefix is not None else [""]
+    notes: list[Note] = []
     if keys is not None:
-        layers, notes = _named(arrays, keys, prefixes), []
+        layers = _named(arrays, keys, prefixes)
     else:
         layers, notes = _found(arrays, prefixes)
     used = {name for layer in layers for name in layer.names}
@@ -113,10 +114,8 @@ def _named(arrays: Mapping[str, Array], keys: Any, prefixes: list[str]) -> list[
             else:
                 layers.append(_layer(arrays, name))
         elif isinstance(key, Sequence) and len(key) == 2 and isinstance(key[0], str):
-            weight, bias = (
-                None if each is None else _weight_of(arrays, each, prefixes) for each in key
-            )
-            assert weight is not None
+            weight = _weight_of(arrays, key[0], prefixes)
+            bias = None if key[1] is None else _weight_of(arrays, key[1], prefixes)
             layer = _layer(arrays, weight, bias)
             layers.append(layer if bias else layer._replace(bias=None, names=(weight,)))
         else:

@@ -1,16 +1,22 @@
 """Tables of samples, one a row: .npy, .csv and .npz files."""
 
+from __future__ import annotations
+
 import zipfile
 from collections.abc import Iterator
+from io import BufferedIOBase
 from itertools import chain, islice
 from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deltanet._io import _npy
 from deltanet._io._files import reading, regular_size
 from deltanet._memory import room
 
+Array = NDArray[Any]
 TABLE_NAMES = ("X", "x", "inputs")  # of the array to read from an .npz that holds several
 COLUMN = 256  # characters that a column of a .csv may take in a line
 BLOCK = 4096  # lines of a .csv
@@ -18,7 +24,7 @@ SUFFIXES = (".npy", ".csv", ".npz")
 SAY_WHETHER = "say --header, or --no-header if it is a sample"
 
 
-def read_table(path: Path, width: int, header: bool | None = None) -> np.ndarray:
+def read_table(path: Path, width: int, header: bool | None = None) -> Array:
     """The table of samples in a file, of shape (N, width).
 
     `header` says whether the first line of a .csv is one; None: if it holds names, it is.
@@ -35,17 +41,18 @@ def read_table(path: Path, width: int, header: bool | None = None) -> np.ndarray
         return (_read_npy if suffix == ".npy" else _read_npz)(path, width, size)
 
 
-def _read_npy(path: Path, width: int, size: int) -> np.ndarray:
+def _read_npy(path: Path, width: int, size: int) -> Array:
     """A read-only map of the file, so that the table may exceed the memory."""
     with open(path, "rb") as file:
         shape, fortran, dtype = _layout(file, size, width)
-        order, offset = "F" if fortran else "C", file.tell()
+        order: Literal["F", "C"] = "F" if fortran else "C"
+        offset = file.tell()
     if 0 in shape:  # which cannot be mapped
         return np.empty(shape, dtype)
     return np.atleast_2d(np.memmap(path, dtype, "r", offset, shape, order))
 
 
-def _read_npz(path: Path, width: int, size: int) -> np.ndarray:
+def _read_npz(path: Path, width: int, size: int) -> Array:
     _npy.check_directory(path, size)
     with zipfile.ZipFile(path) as archive:
         members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
@@ -71,7 +78,7 @@ def _check_length(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             raise ValueError(f"it holds {file.tell()} bytes and claims {member.file_size}")
 
 
-def _layout(file, size: int, width: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _layout(file: BufferedIOBase, size: int, width: int) -> _npy.Layout:
     """That of the .npy array in `file`, when it is a table of real numbers."""
     shape, fortran, dtype = _npy.layout(file, size)
     if dtype.kind not in "fiub":
@@ -85,7 +92,7 @@ def _check_width(shape: tuple[int, ...], width: int) -> None:
         raise ValueError(f"it must hold a table of shape (N, {width}); got {shape}")
 
 
-def _read_csv(path: Path, width: int, header: bool | None) -> np.ndarray:
+def _read_csv(path: Path, width: int, header: bool | None) -> Array:
     """Read twice: the numbers of a file of text may take several times its size."""
     X = np.empty((sum(map(len, _csv_blocks(path, width, header))), width))
     start = 0
@@ -95,7 +102,7 @@ def _read_csv(path: Path, width: int, header: bool | None) -> np.ndarray:
     return X
 
 
-def _csv_blocks(path: Path, width: int, header: bool | None) -> Iterator[np.ndarray]:
+def _csv_blocks(path: Path, width: int, header: bool | None) -> Iterator[Array]:
     """The numbers of a .csv file, some lines at a time."""
     with open(path, encoding="utf-8-sig") as file:
         lines = _lines(file, COLUMN * (width + 1))
@@ -137,7 +144,7 @@ def _is_quoted(line: str) -> bool:
     return all(field.strip().startswith('"') for field in line.split(","))
 
 
-def _lines(file, longest: int):
+def _lines(file: IO[str], longest: int) -> Iterator[str]:
     """The lines that hold something."""
     while line := file.readline(longest):
         if len(line) == longest:
@@ -146,7 +153,7 @@ def _lines(file, longest: int):
             yield line
 
 
-def _numbers(lines: list[str], start: int, width: int) -> np.ndarray:
+def _numbers(lines: list[str], start: int, width: int) -> Array:
     try:
         block = np.loadtxt(lines, delimiter=",", ndmin=2, quotechar='"')
     except ValueError as error:

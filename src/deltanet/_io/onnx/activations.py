@@ -67,7 +67,7 @@ class Form(NamedTuple):
             else self.activation
         )
         f = REGISTRY[name].formula(self.scale * v + self.offset + 0j, parameter)
-        return np.asarray(f).real * self.out_scale + self.out_offset
+        return np.asarray(np.asarray(f).real * self.out_scale + self.out_offset)
 
 
 def plain(name: str) -> Callable[[Node], Form]:

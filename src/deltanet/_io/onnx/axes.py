@@ -97,7 +97,7 @@ def numbered(axes: Axes, given: int) -> Array:
     if n is None:
         raise ValueError("needs a declared number of features")
     check_filled(n, given)
-    return np.arange(n).reshape(features(axes))
+    return np.arange(n).reshape([length or 0 for length in features(axes)])
 
 
 def is_row(axes: Axes) -> bool:
@@ -132,14 +132,14 @@ def spread(c: Array, axes: Axes) -> tuple[Array, Axes]:
             raise ValueError(
                 f"has a constant of shape {c.shape} ({c.size} numbers) for {_words(axes)}"
             )
-        result.append(axis if axis.samples or axis.length is not None else Axis(n))
+        result.append(Axis(n) if axis == Axis(None) and n != 1 else axis)
     axes = tuple(result)
     if c.size == 1:
         return c.astype(np.float64).reshape(()), axes
-    n = width(axes)
-    if n is None:
+    total = width(axes)
+    if total is None:
         raise ValueError("needs a declared number of features")
-    check_filled(n, c.size)
+    check_filled(total, c.size)
     target = [1 if axis.samples else axis.length or 1 for axis in axes]
     return np.broadcast_to(c.reshape(lengths), target).astype(np.float64).reshape(-1), axes
 

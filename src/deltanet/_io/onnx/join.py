@@ -131,7 +131,7 @@ def added(node: Node, values: list[Value], signs: list[int], given: int) -> Valu
     return base.then(node, ("product", matrix, _bias(shift)), axes=values[0].axes)
 
 
-def _bias(shift: Array) -> Array | None:
+def _bias(shift: Any) -> Array | None:
     return shift if np.any(shift != 0) else None
 
 

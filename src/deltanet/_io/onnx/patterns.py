@@ -68,7 +68,9 @@ class Found(NamedTuple):
 
 def match(start: str, graph: Graph, constants: Constants) -> Found | None:
     """The longest activation that begins with the users of a value."""
-    values, done, found, last = {start: GRID}, [], None, None
+    values, done = {start: GRID}, list[Node]()
+    found: Found | None = None
+    last: Spec | None = None
     for _ in range(LONGEST):
         waiting = pending(values, graph, {node.place for node in done}, start)
         node = next((n for n in waiting if ready(n, values, constants)), None)

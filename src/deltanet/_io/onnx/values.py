@@ -56,7 +56,7 @@ class Value(NamedTuple):
 
 
 Operand = Value | Array | None
-Operator = Callable[[Node, list[Operand], int], Value | list[Value]]
+Operator = Callable[[Node, list[Operand], int], Value | list[Value] | Array]
 
 
 def value_of(operands: list[Operand], index: int = 0) -> Value:
