@@ -204,8 +204,17 @@ CHAINS = {  # nodes; the activation that comes of them, or None
         between(node("Mul", "", f4(0.3)), node("Max", "v0", "")),
         ("leaky_relu", pytest.approx(0.3)),
     ),
-    "Max": (between(node("Max", "", f4(0.5))), "relu"),
+    "Max": (between(node("Max", "", f4(0.5))), ("threshold", 0.5, 0.5)),
+    "Max of each": (between(node("Max", B1, "")), "relu"),
+    "Where": (
+        between(node("Greater", "", f4(0.3), out="g"), node("Where", "g", "v0", f4(-1))),
+        ("threshold", np.float32(0.3).item(), -1.0),
+    ),
     "Min": (between(node("Min", "", B1)), "relu"),
+    "limits by Min and Max": (
+        between(node("Max", "", f4(-0.5)), node("Min", "", f4(0.25))),
+        ("hardtanh", -0.5, 0.25),
+    ),
     "Clip of what is within": (between(TANH, node("Clip", "", f4(-1)[0], f4(1)[0])), "tanh"),
     "Clip of scaled outputs": (
         (
@@ -374,6 +383,18 @@ def test_a_layer_has_a_bias_if_the_graph_adds_something(tmp_path, case):
 
 
 REFUSED = {  # nodes, what the message names
+    "a limit far out": (
+        between(node("Max", "", f4(0)), node("Min", "", f4(90))),
+        r"'n2' \(Min\).*must follow a dense layer",
+    ),
+    "a limit far out, inside": (
+        between(node("Min", "", f4(30)), node("Exp"), node("Add", "", f4(1)), node("Log"), TANH),
+        r"'n4' \(Log\)",
+    ),
+    "one of two jumps": (
+        between(node("Greater", "", f4(0.31), out="g"), node("Where", "g", "v0", f4(0.32))),
+        r"'n1' \(Greater\)",
+    ),
     "unknown operator": (between(node("Det")), r"'n1' \(Det\)"),
     "constant first": (between(node("MatMul", SQUARE, "")), r"'n1' \(MatMul\).*rows"),
     "no activation of ours": (

@@ -15,7 +15,7 @@ TOLERANCE = {"float32": 3e-6, "float64": 1e-12}
 def net_of(spec, dtype, m=3, **scaling):
     """Layers with and without a bias, of numbers that no short decimal holds."""
     random = np.random.default_rng(1)
-    weights = [random.standard_normal(s) for s in ((5, 4), (6, 5), (m, 6))]
+    weights = [random.standard_normal(s) / 3 for s in ((5, 4), (6, 5), (m, 6))]
     hidden = "tanh" if spec in COUPLED else spec
     biases = [random.standard_normal(5), None, random.standard_normal(m)]
     return dn.MLP.from_layers(weights, biases, [hidden, "identity", spec], **scaling, dtype=dtype)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from deltanet._activations import REGISTRY
 
 Array = NDArray[Any]
-Spec = str | tuple[str, float]
+Spec = str | tuple[Any, ...]  # a name, or a name and parameters
 FILLED_NUMBERS = 2**15  # that may be made of few: of a file of some bytes nothing large must come
 
 

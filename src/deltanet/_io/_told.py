@@ -19,6 +19,9 @@ class Content(NamedTuple):
     notes: list[Note]
 
 
-def spelled(activation: str | tuple[str, float]) -> str:
+def spelled(activation: str | tuple[Any, ...]) -> str:
     """tanh, or leaky_relu(0.1) where there is a parameter."""
-    return activation if isinstance(activation, str) else f"{activation[0]}({activation[1]:g})"
+    if isinstance(activation, str):
+        return activation
+    name, *parameters = activation
+    return f"{name}({', '.join(f'{parameter:g}' for parameter in parameters)})"

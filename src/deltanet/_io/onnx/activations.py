@@ -24,7 +24,6 @@ RANGES = {  # what an activation returns lies between these
     "sigmoid": (0, 1),
     "relu": (0, INFINITE),
     "relu6": (0, 6),
-    "hardtanh": (-1, 1),
     "hardsigmoid": (0, 1),
     "softsign": (-1, 1),
     "softplus": (0, INFINITE),
@@ -61,12 +60,8 @@ class Form(NamedTuple):
 
     def at(self, v: Array) -> Array:
         """Its values, when all of its numbers are single ones."""
-        name, parameter = (
-            (self.activation, REGISTRY[self.activation].default)
-            if isinstance(self.activation, str)
-            else self.activation
-        )
-        f = REGISTRY[name].formula(self.scale * v + self.offset + 0j, parameter)
+        name, parameters = _validate.activation(self.activation)
+        f = REGISTRY[name].formula(self.scale * v + self.offset + 0j, *parameters)
         return np.asarray(np.asarray(f).real * self.out_scale + self.out_offset)
 
 
@@ -125,7 +120,7 @@ FORMS: dict[str, Callable[[Node], Form]] = {
     "Atan": plain("atan"),
     "HardSigmoid": hard_sigmoid,
     "HardSwish": plain("hardswish"),
-    "ThresholdedRelu": with_parameter("threshold", "alpha", 1.0),
+    "ThresholdedRelu": lambda node: Form(("threshold", node.number("alpha", 1.0), 0.0)),
     "Shrink": shrink,
 }
 
@@ -143,9 +138,10 @@ def between(low: Array, high: Array) -> Form | None:
     if below and above:
         if not np.all(low < high):
             raise ValueError(f"must have a lower limit below the upper one; got {low} and {high}")
+        if low.size == high.size == 1:
+            ends = float(low.reshape(())), float(high.reshape(()))
+            return Form("relu6" if ends == (0, 6) else ("hardtanh", *ends))
         half, middle = (high - low) / 2, (high + low) / 2
-        if np.all(low == 0) and np.all(high == 6):
-            return Form("relu6")
         return Form("hardtanh", 1 / half, -middle / half, half, middle)
     if below:
         return Form("relu", 1.0, -low, 1.0, low)
@@ -193,14 +189,16 @@ def outcome(value: Value) -> tuple[Array, Array] | None:
         return None
     (spec,) = value.steps[last].arguments
     behind = value.steps[last + 1 :]
-    if spec not in RANGES or any(step.verb in ("product", "take") for step in behind):
+    name, parameters = _validate.activation(spec)
+    ends_of = parameters if name == "hardtanh" else RANGES.get(name)
+    if ends_of is None or any(step.verb in ("product", "take") for step in behind):
         return None
     map_behind = Branch(1)
     for step in behind:
         getattr(map_behind, step.verb)(*step.arguments)
     ends = [
         np.where(map_behind.scale == 0, 0, map_behind.scale * end) + map_behind.shift
-        for end in RANGES[spec]
+        for end in ends_of
     ]
     return np.minimum(*ends), np.maximum(*ends)
 

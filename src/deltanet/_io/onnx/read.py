@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from deltanet import _validate
+from deltanet._activations import REGISTRY
 from deltanet._io._affine import Chain, Spec
 from deltanet._io._content import finite, labels, parse
 from deltanet._io._files import regular_size
 from deltanet._io._told import Content, Note
+from deltanet._io.onnx.activations import Form
 from deltanet._io.onnx.axes import Axes, in_order, starts
 from deltanet._io.onnx.constants import MOST_AXES, Constants
 from deltanet._io.onnx.follow import follow
 from deltanet._io.onnx.graph import Graph, Node, Refused, naming
 from deltanet._io.onnx.library import METADATA, package
+from deltanet._io.onnx.patterns import GRID
 from deltanet._io.onnx.values import Step, Value
 
 
@@ -106,16 +108,21 @@ def _refine(layers: dict[str, Any], header: Any) -> None:
 
 
 def _exact(found: Spec, spec: Any) -> Spec | None:
-    """The activation of a header, if the graph has the same up to single precision."""
-    name, parameter = _validate.activation(found)
-    if spec == name or not isinstance(spec, list) or len(spec) != 2 or spec[0] != name:
-        return found if spec in (name, found) else None
-    near = (
-        parameter is not None
-        and isinstance(spec[1], float)
-        and math.isclose(spec[1], parameter, rel_tol=1e-5)
+    """The activation of a header, if it is that of the graph up to single precision."""
+    try:
+        name, parameters = _validate.activation(spec)
+    except (ValueError, TypeError):
+        return None
+    exact: Spec = (name, *parameters) if parameters else name
+    graph, numbers = _validate.activation(found)
+    if graph == name:
+        return exact if np.allclose(numbers, parameters, rtol=1e-5, atol=1e-7) else None
+    if REGISTRY[name].couples or REGISTRY[graph].couples:
+        return None
+    same = np.allclose(
+        Form(found).at(GRID), Form(exact).at(GRID), rtol=1e-5, atol=1e-6, equal_nan=True
     )
-    return (name, spec[1]) if near else None
+    return exact if same else None  # one function under two names, as swish(1) is silu
 
 
 def _shared(steps: tuple[Step, ...]) -> list[Note]:

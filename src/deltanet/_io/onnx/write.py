@@ -64,23 +64,23 @@ class Builder:
         return self.node("Cast", single, to=kinds.DOUBLE)
 
 
-Writer = Callable[[Builder, str, Any], str]
+Writer = Callable[..., str]  # of a builder, the local field, and the parameters
 
 
 def plain(name: str, **attributes: Any) -> Writer:
     """An operator with fixed attributes."""
-    return lambda graph, v, _: graph.node(name, v, **attributes)
+    return lambda graph, v: graph.node(name, v, **attributes)
 
 
-def swish(graph: Builder, v: str, beta: Any) -> str:
-    scaled = v if beta is None else graph.node("Mul", v, float(beta))
+def swish(graph: Builder, v: str, beta: float = 1.0) -> str:
+    scaled = v if beta == 1 else graph.node("Mul", v, beta)
     return graph.node("Mul", v, graph.node("Sigmoid", scaled))
 
 
-def softplus(graph: Builder, v: str, beta: Any) -> str:
+def softplus(graph: Builder, v: str, beta: float) -> str:
     if beta == 1:
         return soft(graph, v)
-    return graph.node("Div", soft(graph, graph.node("Mul", v, float(beta))), float(beta))
+    return graph.node("Div", soft(graph, graph.node("Mul", v, beta)), beta)
 
 
 def soft(graph: Builder, v: str) -> str:
@@ -93,28 +93,27 @@ def soft(graph: Builder, v: str) -> str:
     )
 
 
-def lecun_tanh(graph: Builder, v: str, _: Any) -> str:
+def lecun_tanh(graph: Builder, v: str) -> str:
     return graph.node("Mul", graph.node("Tanh", graph.node("Mul", v, 2 / 3)), 1.7159)
 
 
-def gaussian(graph: Builder, v: str, _: Any) -> str:
+def gaussian(graph: Builder, v: str) -> str:
     return graph.node("Exp", graph.node("Neg", graph.node("Mul", v, v)))
 
 
-def log_sigmoid(graph: Builder, v: str, _: Any) -> str:
+def log_sigmoid(graph: Builder, v: str) -> str:
     return graph.node("Neg", soft(graph, graph.node("Neg", v)))
 
 
-def celu(graph: Builder, v: str, alpha: Any) -> str:
-    inner = elu(graph, graph.node("Div", v, float(alpha)), 1)
-    return graph.node("Mul", inner, float(alpha))
+def celu(graph: Builder, v: str, alpha: float) -> str:
+    if alpha == 1:
+        return elu(graph, v, 1.0)
+    inner = elu(graph, graph.node("Div", v, alpha), 1.0)
+    return graph.node("Mul", inner, alpha)
 
 
-def mish(graph: Builder, v: str, _: Any) -> str:
+def mish(graph: Builder, v: str) -> str:
     return graph.node("Mul", v, graph.node("Tanh", soft(graph, v)))
-
-
-# Of float64, by operators that onnxruntime has for it
 
 
 def above(graph: Builder, v: str, limit: float, below: str | float) -> str:
@@ -122,51 +121,59 @@ def above(graph: Builder, v: str, limit: float, below: str | float) -> str:
     return graph.node("Where", graph.node("Greater", v, limit), v, below)
 
 
-def leaky(graph: Builder, v: str, slope: Any) -> str:
-    return above(graph, v, 0.0, graph.node("Mul", v, float(slope)))
+def softshrink(graph: Builder, v: str, limit: float) -> str:
+    above_zero = graph.node("Max", graph.node("Sub", v, limit), 0.0)
+    return graph.node("Add", above_zero, graph.node("Min", graph.node("Add", v, limit), 0.0))
 
 
-def elu(graph: Builder, v: str, alpha: Any) -> str:
+# Of float64, by operators that onnxruntime has for it
+
+
+def leaky(graph: Builder, v: str, slope: float) -> str:
+    return above(graph, v, 0.0, graph.node("Mul", v, slope))
+
+
+def elu(graph: Builder, v: str, alpha: float) -> str:
     if not graph.double:
-        return graph.node("Elu", v, alpha=float(alpha))
+        return graph.node("Elu", v, alpha=alpha)
     below = graph.node("Sub", graph.node("Exp", graph.node("Min", v, 0.0)), 1.0)
-    return above(graph, v, 0.0, graph.node("Mul", below, float(alpha)))
+    return above(graph, v, 0.0, graph.node("Mul", below, alpha))
 
 
-def selu(graph: Builder, v: str, _: Any) -> str:
+def selu(graph: Builder, v: str) -> str:
     return graph.node("Mul", elu(graph, v, SELU[1]), SELU[0])
 
 
-def softsign(graph: Builder, v: str, _: Any) -> str:
+def softsign(graph: Builder, v: str) -> str:
     return graph.node("Div", v, graph.node("Add", graph.node("Abs", v), 1.0))
 
 
-def hard_sigmoid(graph: Builder, v: str, _: Any) -> str:
+def hard_sigmoid(graph: Builder, v: str) -> str:
     return graph.node("Clip", graph.node("Add", graph.node("Div", v, 6.0), 0.5), 0.0, 1.0)
 
 
-def hard_swish(graph: Builder, v: str, _: Any) -> str:
-    return graph.node("Mul", v, hard_sigmoid(graph, v, None))
+def hard_swish(graph: Builder, v: str) -> str:
+    return graph.node("Mul", v, hard_sigmoid(graph, v))
 
 
-def gelu(graph: Builder, v: str, _: Any) -> str:
+def gelu(graph: Builder, v: str) -> str:
     erf = graph.in_single("Erf", graph.node("Mul", v, np.sqrt(0.5)))
     return graph.node("Mul", graph.node("Mul", v, 0.5), graph.node("Add", erf, 1.0))
 
 
-def gelu_tanh(graph: Builder, v: str, _: Any) -> str:
+def gelu_tanh(graph: Builder, v: str) -> str:
     cube = graph.node("Mul", graph.node("Mul", graph.node("Mul", v, v), v), 0.044715)
     inner = graph.node("Mul", graph.node("Add", v, cube), np.sqrt(8 / np.pi))
     return graph.node("Mul", v, graph.node("Sigmoid", inner))
 
 
 WRITERS: dict[str, Writer] = {
-    "identity": lambda graph, v, _: v,
+    "identity": lambda graph, v: v,
     "tanh": plain("Tanh"),
     "lecun_tanh": lecun_tanh,
     "sigmoid": plain("Sigmoid"),
     "relu": plain("Relu"),
-    "leaky_relu": lambda graph, v, slope: graph.node("LeakyRelu", v, alpha=float(slope)),
+    "leaky_relu": lambda graph, v, slope: graph.node("LeakyRelu", v, alpha=slope),
     "elu": elu,
     "selu": plain("Selu"),
     "softplus": softplus,
@@ -178,18 +185,21 @@ WRITERS: dict[str, Writer] = {
     "gaussian": gaussian,
     "sin": plain("Sin"),
     "cos": plain("Cos"),
-    "relu6": lambda graph, v, _: graph.node("Clip", v, 0.0, 6.0),
+    "relu6": lambda graph, v: graph.node("Clip", v, 0.0, 6.0),
+    "hardtanh": lambda graph, v, low, high: graph.node("Clip", v, low, high),
     "hardsigmoid": plain("HardSigmoid", alpha=1 / 6, beta=0.5),
     "hardswish": plain("HardSwish"),
     "celu": celu,
     "mish": mish,
     "exp": plain("Exp"),
     "logsigmoid": log_sigmoid,
-    "tanhshrink": lambda graph, v, _: graph.node("Sub", v, graph.node("Tanh", v)),
+    "tanhshrink": lambda graph, v: graph.node("Sub", v, graph.node("Tanh", v)),
+    "softshrink": softshrink,
+    "threshold": above,
     "abs": plain("Abs"),
-    "square": lambda graph, v, _: graph.node("Mul", v, v),
-    "erf": lambda graph, v, _: graph.in_single("Erf", v),
-    "atan": lambda graph, v, _: graph.in_single("Atan", v),
+    "square": lambda graph, v: graph.node("Mul", v, v),
+    "erf": lambda graph, v: graph.in_single("Erf", v),
+    "atan": lambda graph, v: graph.in_single("Atan", v),
     "softmax": plain("Softmax", axis=-1),
     "log_softmax": plain("LogSoftmax", axis=-1),
 }
@@ -232,10 +242,10 @@ def _model(library: Any, net: MLP) -> Any:
         if b is not None:
             operands.append(graph.constant(b, f"layers.{k}.bias"))
         value = graph.node("Gemm", value, *operands, transB=1)
-        name, parameter = _validate.activation(spec)
+        name, parameters = _validate.activation(spec)
         if name not in writers:
             raise ValueError(f"activation {name!r} cannot be written to an ONNX file")
-        value = writers[name](graph, value, parameter)
+        value = writers[name](graph, value, *parameters)
     if net.output_scale is not None:
         value = graph.node("Mul", value, graph.constant(net.output_scale, "output_scale"))
         value = graph.node("Add", value, graph.constant(net.output_shift, "output_shift"))
