@@ -42,7 +42,8 @@ def scaled(net):
 print("vector instructions:", dn.show_config(mode="dicts")["simd"])
 for dtype in TYPES:
     for name in dn.testing.FORMULAS:
-        net = dn.MLP((3, 19, 2), "tanh" if name in COUPLED else name, name, dtype=dtype, seed=0)
+        spec = (name, 0.1, 0.2) if name == "threshold" else name
+        net = dn.MLP((3, 19, 2), "tanh" if name in COUPLED else spec, spec, dtype=dtype, seed=0)
         visit(scaled(net), 5)
     for width in range(1, 18):  # every remainder of a vector loop
         visit(dn.MLP((width, width + 1, width), dtype=dtype, seed=0), 1)

@@ -118,8 +118,10 @@ print(
 # exponent.
 K, bias, fraction = of(256, 48), of(1023, 127), of(52, 23)
 number("round", mp.mpf(3) * 2 ** (fraction - 1) + bias + K)
+number("round_large", mp.mpf(3) * 2 ** (fraction - 1) + bias - K)
 number("up", mp.mpf(2) ** K)
 number("down", mp.mpf(2) ** -K)
+number("sqrt_down", mp.mpf(2) ** (-K // 2))
 number("huge", of(mp.mpf(2) ** 1000, mp.mpf(2) ** 120))
 for name, double, single in [
     ("softsign", 1e300, 1e30),
@@ -128,6 +130,7 @@ for name, double, single in [
     ("lecun_tanh", 597, 80),
     ("sigmoid", 797, 107),
     ("exponential", 797, 118),
+    ("large", 710, 89),
     ("silu", 795, 112),
     ("gelu_tanh", 22, 11),
     ("gelu", 39.9, 14.6),
@@ -194,15 +197,62 @@ lam, alp = mp.mpf("1.0507009873554804934193349852946"), mp.mpf("1.67326324235437
 number("selu_lambda", lam)
 number("selu_alpha", lam * alp)
 
-if (
-    BITS == 24
-):  # sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2 formed in double
-    S = lambda y: (mp.sinc(mp.sqrt(y)) - 1) / y if y > 1e-20 else -mp.mpf(1) / 6 + y / 120
-    Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1) / 24 - y / 720
-    end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
-    polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, 2)
-    polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, 2)
-    hi = rounded(mp.pi / 2, 33)  # its product with n <= 2^20 is exact
-    parts = ", ".join(float(x).hex() for x in (2 / mp.pi, hi, mp.pi / 2 - hi))
-    print(f"\nstatic const double F(half_pi)[] = {{{parts}}};")
-    number("last_sin", mp.mpf(2) ** 17)
+
+# mish: omega(v) / 4 = 1 + v + e (v + 3/2) + e^2 + e^3 / 4 = 0, e = e^v
+print()
+omega = lambda v: 1 + v + mp.exp(v) * (v + 1.5) + mp.exp(2 * v) + mp.exp(3 * v) / 4
+r0 = mp.findroot(omega, -1.19)
+pair("mish_r", r0)
+pair("mish_c", mp.exp(r0))
+
+# tanhshrink: v - tanh v = v y T(y) / (1 + d1 y + d2 y^2), y = v^2; the denominator has the two poles next
+# to zero
+poles = [4 / mp.pi**2, 4 / (9 * mp.pi**2)]
+d1, d2 = sum(poles), poles[0] * poles[1]
+last = mp.mpf("1.75")
+T = lambda y: (
+    (1 + d1 * y + d2 * y**2)
+    * ((1 - mp.tanh(mp.sqrt(y)) / mp.sqrt(y)) / y if y > 1e-20 else mp.mpf(1) / 3 - 2 * y / 15)
+)
+print()
+number("tanhshrink_d1", d1)
+number("tanhshrink_d2", d2)
+number("last_tanhshrink", last)
+polynomial("T", T, lambda y: 1 / T(y), 0, last**2, of(8, 3))
+
+# erf: v + v erf_small(y) where v^2 = y is small, else 1 - 2 phi(z) R(z), z = sqrt(2) v
+print()
+number("sqrt_2", mp.sqrt(2))
+number("erf_slope", 2 / mp.sqrt(mp.pi))
+last = mp.mpf("0.5")
+number("last_erf_small", last)
+erf_small = lambda y: mp.erf(mp.sqrt(y)) / mp.sqrt(y) - 1 if y > 1e-20 else 2 / mp.sqrt(mp.pi) - 1
+polynomial("erf_small", erf_small, lambda y: 1 / (1 + erf_small(y)), 0, last**2, of(8, 4))
+
+# atan: x + x^3 A(x^2), |x| <= tan(pi / 8)
+print()
+low, high = mp.tan(mp.pi / 8), mp.tan(3 * mp.pi / 8)
+number("atan_low", low)
+number("atan_high", high)
+pair("quarter_turn", mp.pi / 4)
+pair("half_turn", mp.pi / 2)
+A = lambda y: (mp.atan(mp.sqrt(y)) / mp.sqrt(y) - 1) / y if y > 1e-15 else -mp.mpf(1) / 3 + y / 5
+polynomial("A", A, lambda y: y + mp.mpf(1) / 1000, 0, low**2 + mp.mpf("0.001"), of(10, 4))
+
+# sin x = x + x^3 S(x^2), cos x = 1 - x^2 / 2 + x^4 Q(x^2), x = v - n pi / 2
+S = lambda y: (mp.sinc(mp.sqrt(y)) - 1) / y if y > 1e-20 else -mp.mpf(1) / 6 + y / 120
+Q = lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2 if y > 1e-10 else mp.mpf(1) / 24 - y / 720
+end = (mp.pi / 4 + mp.mpf(1) / 1000) ** 2
+polynomial("S", S, lambda y: y + mp.mpf(1) / 1000, 0, end, of(5, 2))
+polynomial("Q", Q, lambda y: y**2 + mp.mpf(1) / 1000, 0, end, of(5, 2))
+# 2 / pi, and pi / 2 in parts whose products with n <= 2^20 are exact, but for the last; a float's x is
+# formed in double
+parts, rest = [2 / mp.pi], mp.pi / 2
+for bits in of((33, 33, 33, 53), (33, 53)):
+    parts.append(rounded(rest, bits))
+    rest -= parts[-1]
+print("\nstatic const double F(half_pi)[] = {")
+for i in range(0, len(parts), 3):
+    print(f"    {', '.join(float(x).hex() for x in parts[i : i + 3])},")
+print("};")
+number("last_sin", mp.mpf(2) ** of(20, 17))

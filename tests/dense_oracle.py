@@ -10,11 +10,27 @@ see `assert_close`.
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import erf, expit, ndtr
 
 SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
-DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
-KINKED = ("relu", "leaky_relu", "elu", "selu")
+DEFAULTS = {
+    "leaky_relu": (0.01,),
+    "elu": (1.0,),
+    "softplus": (1.0,),
+    "hardtanh": (-1.0, 1.0),
+    "celu": (1.0,),
+    "softshrink": (0.5,),
+    "swish": (1.0,),
+}
+KINKS = {  # name -> parameters -> where
+    **dict.fromkeys(("relu", "leaky_relu", "elu", "selu", "abs"), lambda *_: (0,)),
+    "relu6": lambda: (0, 6),
+    "hardtanh": lambda low, high: (low, high),
+    "hardsigmoid": lambda: (-3, 3),
+    "hardswish": lambda: (-3, 3),
+    "softshrink": lambda lam: (-lam, lam),
+    "threshold": lambda threshold, value: (threshold,),
+}
 COUPLED = ("softmax", "log_softmax")
 
 
@@ -23,33 +39,110 @@ def elu(v, a):
     return np.where(v > 0, v, a * np.expm1(below)), np.where(v > 0, 1, a * np.exp(below))
 
 
-def gelu_tanh(v, _):
+def gelu_tanh(v):
     u = np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)
     du = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * v**2)
     return v * expit(2 * u), expit(2 * u) + 2 * v * expit(2 * u) * expit(-2 * u) * du
 
 
-# name -> (v, parameter) -> (f, f')
+def clip(v, low, high):
+    return np.clip(v, low, high), np.where((v > low) & (v <= high), 1.0, 0.0)
+
+
+def hardsigmoid(v):
+    f, slope = clip(v + 3, 0, 6)
+    return f / 6, slope / 6
+
+
+def hardswish(v):
+    f, slope = hardsigmoid(v)
+    return v * f, f + v * slope
+
+
+def celu(v, a):
+    f, slope = elu(v / a, 1)
+    return a * f, slope
+
+
+def silu(v):
+    return v * expit(v), expit(v) + v * expit(v) * expit(-v)
+
+
+def mish(v):
+    t = np.tanh(np.logaddexp(0, v))
+    return v * t, t + v * (1 - t) * (1 + t) * expit(v)
+
+
+def softshrink(v, lam):
+    return np.sign(v) * np.maximum(abs(v) - lam, 0), np.where((v > lam) | (v <= -lam), 1.0, 0.0)
+
+
+def swish(v, beta):
+    f, slope = silu(beta * v)
+    return f / beta, slope
+
+
+# name -> (v, *parameters) -> (f, f')
 ELEMENTWISE = {
-    "identity": lambda v, _: (v, np.ones_like(v)),
-    "tanh": lambda v, _: (np.tanh(v), np.cosh(v) ** -2.0),
-    "lecun_tanh": lambda v, _: (
+    "identity": lambda v: (v, np.ones_like(v)),
+    "tanh": lambda v: (np.tanh(v), np.cosh(v) ** -2.0),
+    "lecun_tanh": lambda v: (
         1.7159 * np.tanh(v * (2 / 3)),
         1.7159 * (2 / 3) * np.cosh(v * (2 / 3)) ** -2.0,
     ),
-    "sigmoid": lambda v, _: (expit(v), expit(v) * expit(-v)),
-    "relu": lambda v, _: (np.maximum(v, 0), np.where(v > 0, 1.0, 0.0)),
+    "sigmoid": lambda v: (expit(v), expit(v) * expit(-v)),
+    "relu": lambda v: (np.maximum(v, 0), np.where(v > 0, 1.0, 0.0)),
     "leaky_relu": lambda v, a: (np.where(v > 0, v, a * v), np.where(v > 0, 1, a)),
     "elu": elu,
-    "selu": lambda v, _: tuple(SELU[0] * part for part in elu(v, SELU[1])),
+    "selu": lambda v: tuple(SELU[0] * part for part in elu(v, SELU[1])),
     "softplus": lambda v, a: (np.logaddexp(0, a * v) / a, expit(a * v)),
-    "gelu": lambda v, _: (v * ndtr(v), ndtr(v) + v * np.exp(-(v**2) / 2) / np.sqrt(2 * np.pi)),
+    "gelu": lambda v: (v * ndtr(v), ndtr(v) + v * np.exp(-(v**2) / 2) / np.sqrt(2 * np.pi)),
     "gelu_tanh": gelu_tanh,
-    "silu": lambda v, _: (v * expit(v), expit(v) + v * expit(v) * expit(-v)),
-    "softsign": lambda v, _: (v / (1 + abs(v)), (1 + abs(v)) ** -2.0),
-    "gaussian": lambda v, _: (np.exp(-(v**2)), -2 * v * np.exp(-(v**2))),
-    "sin": lambda v, _: (np.sin(v), np.cos(v)),
+    "silu": silu,
+    "softsign": lambda v: (v / (1 + abs(v)), (1 + abs(v)) ** -2.0),
+    "gaussian": lambda v: (np.exp(-(v**2)), -2 * v * np.exp(-(v**2))),
+    "sin": lambda v: (np.sin(v), np.cos(v)),
+    "relu6": lambda v: clip(v, 0, 6),
+    "hardtanh": clip,
+    "hardsigmoid": hardsigmoid,
+    "hardswish": hardswish,
+    "celu": celu,
+    "mish": mish,
+    "exp": lambda v: (np.exp(v), np.exp(v)),
+    "logsigmoid": lambda v: (-np.logaddexp(0, -v), expit(-v)),
+    "tanhshrink": lambda v: (v - np.tanh(v), np.tanh(v) ** 2),
+    "softshrink": softshrink,
+    "threshold": lambda v, t, value: (np.where(v > t, v, value), np.where(v > t, 1.0, 0.0)),
+    "swish": swish,
+    "cos": lambda v: (np.cos(v), -np.sin(v)),
+    "abs": lambda v: (abs(v), np.where(v > 0, 1.0, -1.0)),
+    "square": lambda v: (v**2, 2 * v),
+    "erf": lambda v: (erf(v), 2 / np.sqrt(np.pi) * np.exp(-(v**2))),
+    "atan": lambda v: (np.arctan(v), 1 / (1 + v**2)),
 }
+PARAMETRISED = [
+    ("leaky_relu", 0.3),
+    ("elu", 0.7),
+    ("softplus", 2.5),
+    ("hardtanh", -0.5, 2.0),
+    ("celu", 0.7),
+    ("softshrink", 0.2),
+    ("threshold", 0.1, -0.4),
+    ("swish", 2.5),
+]
+SPECS = [*(name for name in ELEMENTWISE if name != "threshold"), *PARAMETRISED]
+
+
+def split(spec):
+    """(name, parameters) of a specification."""
+    name, *parameters = (spec,) if isinstance(spec, str) else spec
+    return name, tuple(parameters) or DEFAULTS.get(name, ())
+
+
+def kinks(spec):
+    """Where the slope jumps."""
+    name, parameters = split(spec)
+    return KINKS[name](*parameters) if name in KINKS else ()
 
 
 def coupled(name, v):
@@ -106,11 +199,11 @@ class PlainNet:
         h = X if shift is None else (X - shift) / scale
         inputs, fields, slopes = [], [], []
         for W, b, spec in zip(self.weights, self.biases, self.activations, strict=True):
-            name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
+            name, parameters = split(spec)
             inputs.append(h)
             fields.append(h @ W.T + (0 if b is None else b))
             f = coupled if name in COUPLED else ELEMENTWISE[name]
-            args = (name, fields[-1]) if name in COUPLED else (fields[-1], parameter)
+            args = (name, fields[-1]) if name in COUPLED else (fields[-1], *parameters)
             h, slope = f(*args)
             slopes.append(slope)
         return h if out_scale is None else h * out_scale + out_shift, inputs, fields, slopes
@@ -144,8 +237,8 @@ class PlainNet:
             more = random.standard_normal((N - len(X), self.sizes[0])).astype(dtype).astype(float)
             near = np.zeros(len(more), bool)
             for v, spec in zip(self.forward(more)[2], self.activations, strict=True):
-                if (spec[0] if isinstance(spec, tuple) else spec) in KINKED:
-                    near |= (abs(v) < distance).any(axis=1)
+                for kink in kinks(spec):
+                    near |= (abs(v - kink) < distance).any(axis=1)
             X = np.concatenate([X, more[~near]])
             if len(X) == N:
                 return X

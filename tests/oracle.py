@@ -7,11 +7,11 @@ formulas of deltanet.testing, which test_activations.py holds against mpmath.
 from itertools import pairwise
 
 import numpy as np
+from dense_oracle import kinks, split
 
 from deltanet.testing import FORMULAS
 
 STEP = 1e-30
-KINKED = ("relu", "leaky_relu", "elu", "selu")
 
 
 class Case:
@@ -68,9 +68,9 @@ class Case:
             if b is not None:
                 b = theta[start : start + b.size]
                 start += b.size
-            name, parameter = spec if isinstance(spec, tuple) else (spec, DEFAULTS.get(spec))
-            fields.append((name, h @ W.T + (0 if b is None else b)))
-            h = FORMULAS[name](fields[-1][1] + 0j, parameter)
+            name, parameters = split(spec)
+            fields.append((spec, h @ W.T + (0 if b is None else b)))
+            h = FORMULAS[name](fields[-1][1] + 0j, *parameters)
         return (h if out_scale is None else h * out_scale + out_shift), fields
 
     def inputs(self, N, seed=1, distance=1e-4):
@@ -78,9 +78,9 @@ class Case:
         random = np.random.default_rng(seed)
         X = random.standard_normal((N + 50, self.sizes[0])).astype(np.float32).astype(float)
         near = np.zeros(len(X), bool)
-        for name, v in self.evaluate(X)[1]:
-            if name in KINKED:
-                near |= (abs(v) < distance).any(axis=1)
+        for spec, v in self.evaluate(X)[1]:
+            for kink in kinks(spec):
+                near |= (abs(v - kink) < distance).any(axis=1)
         return X[~near][:N]
 
     def jacobian(self, X):
@@ -102,9 +102,6 @@ class Case:
         pairs = zip(self.weights, self.biases, strict=True)
         ends = np.cumsum([0] + [W.size + (0 if b is None else b.size) for W, b in pairs])
         return [slice(a, b) for a, b in pairwise(ends)]
-
-
-DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
 
 
 def assert_close(actual, exact, tolerance, blocks=(slice(None),)):

@@ -19,7 +19,7 @@ import deltanet as dn
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 N_SAMPLES = ("single", 0, 1, 2, 3, 5, 8, 33, 150, 400)
-HIDDEN = [*plain.ELEMENTWISE, ("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)]
+HIDDEN = plain.SPECS
 OUTPUTS = [*HIDDEN, "identity", "identity", *plain.COUPLED * 3]
 ROWS = 60_000  # numbers of the dense Jacobian; one net in ten may have ten times as many
 MATRIX = 100_000  # numbers of a P x P or (N m) x (N m) matrix

@@ -5,15 +5,14 @@ import os
 import sys
 import zipfile
 
+import dense_oracle as plain
 import numpy as np
 import pytest
-from dense_oracle import COUPLED, ELEMENTWISE
 
 import deltanet as dn
 
 SIZES = (3, 5, 4, 2)  # no two neighbours equal: a transposed weight cannot pass
 SUFFIXES = (".npz", ".safetensors")
-PARAMETERS = [("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)]
 FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
 ALL_FORMATS = pytest.mark.parametrize("suffix", [*SUFFIXES, ".onnx"])
 
@@ -33,7 +32,7 @@ def net_of(activations=("tanh", "sin", "identity"), dtype="float64", bare=(), **
     return dn.MLP.from_layers(net.weights, biases, activations, **scaling)
 
 
-SPECS = [*ELEMENTWISE, *COUPLED, *PARAMETERS]
+SPECS = [*plain.SPECS, *plain.COUPLED]
 NETS = {
     str(spec): (["tanh", "relu", spec] if "softmax" in spec else [spec, "identity", spec], {})
     for spec in SPECS

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
+from dense_oracle import COUPLED, SPECS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Case, assert_close
 
 import deltanet as dn
-from deltanet.testing import FORMULAS
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 SIZES = {1: (4, 3), 2: (3, 5, 2), 5: (2, 1, 6, 3, 1, 4)}
-COUPLED = ("softmax", "log_softmax")
-NAMES = [*FORMULAS, ("leaky_relu", 0.3), ("elu", 0.7), ("softplus", 2.5)]
+NAMES = [*SPECS, *COUPLED]
 
 
 def build(case, dtype):

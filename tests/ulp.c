@@ -13,19 +13,33 @@
 
 typedef __float128 quad;
 
-/* zero of the slope, end of the interesting range, alpha */
-static const struct { const char *name; double zero, range, alpha; } cases[] = {
-    {"identity", 0, 1e3, 0},      {"tanh", 0, 800, 0},       {"lecun_tanh", 0, 1300, 0},
-    {"sigmoid", 0, 800, 0},       {"relu", 0, 1e3, 0},       {"leaky_relu", 0, 1e3, 0.01},
-    {"elu", 0, 800, 1},           {"selu", 0, 800, 0},       {"softplus", 0, 800, 1},
-    {"gelu", -0.7517915246935645, 40, 0},                    {"gelu_tanh", -0.7524612247740807, 23, 0},
-    {"silu", -1.2784645427610738, 800, 0},                   {"softsign", 0, 1e3, 0},
-    {"gaussian", 0, 30, 0},       {"sin", 0, 800, 0},
+/* zero of the slope, end of the interesting range, parameters */
+static const struct { const char *name; double zero, range, alpha, beta; } cases[] = {
+    {"identity", 0, 1e3, 0, 0},     {"tanh", 0, 800, 0, 0},        {"lecun_tanh", 0, 1300, 0, 0},
+    {"sigmoid", 0, 800, 0, 0},      {"relu", 0, 1e3, 0, 0},        {"leaky_relu", 0, 1e3, 0.01, 0},
+    {"elu", 0, 800, 1, 0},          {"selu", 0, 800, 0, 0},        {"softplus", 0, 800, 1, 0},
+    {"gelu", -0.7517915246935645, 40, 0, 0},                       {"gelu_tanh", -0.7524612247740807, 23, 0, 0},
+    {"silu", -1.2784645427610738, 800, 0, 0},                      {"softsign", 0, 1e3, 0, 0},
+    {"gaussian", 0, 30, 0, 0},      {"sin", 0, 800, 0, 0},         {"relu6", 6, 10, 0, 0},
+    {"hardtanh", 1, 10, -1, 1},     {"hardsigmoid", -3, 10, 0, 0}, {"hardswish", -1.5, 10, 0, 0},
+    {"celu", 0, 2e3, 2.5, 0},       {"mish", -1.1924312145154253, 800, 0, 0},
+    {"exp", 0, 800, 0, 0},          {"logsigmoid", 0, 800, 0, 0},  {"tanhshrink", 0, 40, 0, 0},
+    {"softshrink", 0.5, 10, 0.5, 0}, {"threshold", 0.1, 10, 0.1, 20},
+    {"swish", -0.5113858170443, 400, 2.5, 0},                      {"cos", 1.5707963267948966, 2e6, 0, 0},
+    {"abs", 0, 1e3, 0, 0},          {"square", 0, 1e3, 0, 0},      {"erf", 0, 30, 0, 0},
+    {"atan", 0, 1e3, 0, 0},
 };
 
 static quad sigmoid(quad v) { quad e = expq(-fabsq(v)); return v < 0 ? e / (1 + e) : 1 / (1 + e); }
 
-static void exact(int code, quad a, quad v, quad *f, quad *slope) {
+/* v - tanh v: of small v its series, since the terms cancel */
+static quad tanhshrink(quad v) {
+    static const quad c[] = {1 / 3.Q, -2 / 15.Q, 17 / 315.Q, -62 / 2835.Q, 1382 / 155925.Q};
+    quad y = v * v;
+    return fabsq(v) < 1e-3Q ? v * y * (c[0] + y * (c[1] + y * (c[2] + y * (c[3] + y * c[4])))) : v - tanhq(v);
+}
+
+static void exact(int code, quad a, quad b, quad v, quad *f, quad *slope) {
     const quad lambda = 1.0507009873554804934193349852946Q, alpha = 1.6732632423543772848170429916717Q;
     const quad c = 1.7159Q, r = sqrtq(2 / M_PIq);
     quad s, u;
@@ -47,7 +61,30 @@ static void exact(int code, quad a, quad v, quad *f, quad *slope) {
     case 11: *f = v * sigmoid(v); *slope = sigmoid(v) * (1 + v * sigmoid(-v)); break;
     case 12: *f = v / (1 + fabsq(v)); *slope = 1 / ((1 + fabsq(v)) * (1 + fabsq(v))); break;
     case 13: *f = expq(-v * v); *slope = -2 * v * *f; break;
-    default: *f = sinq(v); *slope = cosq(v);
+    case 14: *f = sinq(v); *slope = cosq(v); break;
+    case 15: *f = v > 6 ? 6 : v > 0 ? v : 0; *slope = v > 0 && v <= 6; break;
+    case 16: *f = v > b ? b : v > a ? v : a; *slope = v > a && v <= b; break;
+    case 17: *f = v > 3 ? 1 : v > -3 ? (v + 3) / 6 : 0; *slope = v > -3 && v <= 3 ? 1 / 6.Q : 0; break;
+    case 18:
+        *f = v > 3 ? v : v > -3 ? v * (v + 3) / 6 : 0;
+        *slope = v > 3 ? 1 : v > -3 ? (2 * v + 3) / 6 : 0;
+        break;
+    case 19: *f = v > 0 ? v : a * expm1q(v / a); *slope = v > 0 ? 1 : expq(v / a); break;
+    case 20:
+        s = tanhq(log1pq(expq(-fabsq(v))) + (v > 0 ? v : 0));
+        *f = v * s, *slope = s + v * (1 - s) * (1 + s) * sigmoid(v);
+        break;
+    case 21: *f = *slope = expq(v); break;
+    case 22: *f = (v < 0 ? v : 0) - log1pq(expq(-fabsq(v))); *slope = sigmoid(-v); break;
+    case 23: *f = tanhshrink(v); *slope = tanhq(v) * tanhq(v); break;
+    case 24: *f = v > a ? v - a : v < -a ? v + a : 0; *slope = v > a || v <= -a; break;
+    case 25: *f = v > a ? v : b; *slope = v > a; break;
+    case 26: s = sigmoid(a * v); *f = v * s; *slope = s * (1 + a * v * sigmoid(-a * v)); break;
+    case 27: *f = cosq(v); *slope = -sinq(v); break;
+    case 28: *f = fabsq(v); *slope = v > 0 ? 1 : -1; break;
+    case 29: *f = v * v; *slope = 2 * v; break;
+    case 30: *f = erfq(v); *slope = 2 / sqrtq(M_PIq) * expq(-v * v); break;
+    default: *f = atanq(v); *slope = 1 / (1 + v * v);
     }
 }
 
@@ -81,12 +118,12 @@ static double point(int code, int i) {
         quad *f = malloc(n * sizeof(quad)), *slope = malloc(n * sizeof(quad));                         \
         for (long i = 0; i < n; i++) {                                                                 \
             x[i] = isfinite((real)points[i]) ? (real)points[i] : 1;                                    \
-            exact(code, cases[code].alpha, x[i], f + i, slope + i);                                    \
+            exact(code, cases[code].alpha, cases[code].beta, x[i], f + i, slope + i);                                    \
         }                                                                                              \
         for (int level = 0; level <= dn_simd_best(); level++) {                                        \
             double worst = 0, worst_slope = 0;                                                         \
             memcpy(h, x, n * sizeof(real));                                                            \
-            dn_activate_##type(level, code, cases[code].alpha, h, s, n);                               \
+            dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                               \
             for (long i = 0; i < n; i++) {                                                             \
                 worst = fmax(worst, ulps(h[i], f[i], bits, least));                                    \
                 worst_slope = fmax(worst_slope, ulps(s[i], slope[i], bits, least));                    \
@@ -124,10 +161,10 @@ static void dense(int code) {
                 memcpy(x + i, &bits, sizeof bits);
                 f[i] = x[i];
             }
-            dn_activate_f64(dn_simd_best(), code, alphas[pass], f, slope, N);
+            dn_activate_f64(dn_simd_best(), code, alphas[pass], cases[code].beta, f, slope, N);
             for (int level = 0; level <= dn_simd_best(); level++) {
                 memcpy(h, x, sizeof h);
-                dn_activate_f32(level, code, alphas[pass], h, s, N);
+                dn_activate_f32(level, code, alphas[pass], cases[code].beta, h, s, N);
                 for (i = 0; i < N; i++) {
                     double e = float_ulps(h[i], f[i]), e_slope = float_ulps(s[i], slope[i]);
                     if (e > worst[level][0]) worst[level][0] = e;
@@ -150,11 +187,11 @@ static void dense(int code) {
                 for (int i = 0; i < n; i++)                                                            \
                     h[i] = (real)points[i];                                                            \
                 h[n] = s[n] = 7;                                                                       \
-                dn_activate_##type(level, code, cases[code].alpha, h, s, n);                           \
+                dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                           \
                 beyond += h[n] != 7 || s[n] != 7;                                                      \
                 for (int i = 0; i < n; i++) {                                                          \
                     one_h = (real)points[i];                                                           \
-                    dn_activate_##type(level, code, cases[code].alpha, &one_h, &one_s, 1);             \
+                    dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, &one_h, &one_s, 1);             \
                     differ += memcmp(&one_h, h + i, sizeof one_h) || memcmp(&one_s, s + i, sizeof one_s); \
                 }                                                                                      \
             }                                                                                          \

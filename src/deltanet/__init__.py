@@ -7,6 +7,7 @@ from deltanet._jacobian import Jacobian
 from deltanet._memory import cache_info, clear_cache
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
+from deltanet._register import register_activation
 
 __all__ = [
     "MLP",
@@ -18,6 +19,7 @@ __all__ = [
     "fit",
     "get_num_threads",
     "load",
+    "register_activation",
     "residuals",
     "save",
     "set_num_threads",

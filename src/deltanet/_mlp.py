@@ -29,10 +29,10 @@ class MLP:
     ----------
     sizes : sequence of int
         Widths n_0, ..., n_L of the input, the hidden layers and the output.
-    activation : str, (str, float) or list of these
-        f_k of the hidden layers: one for all, or a list of one each. A pair gives the parameter of an
-        activation that has one.
-    output : str or (str, float)
+    activation : str, (str, float, ...) or list of these
+        f_k of the hidden layers: one for all, or a list of one each. A tuple gives the parameters of an
+        activation that has some.
+    output : str or (str, float, ...)
         f_L. The coupled "softmax" and "log_softmax" are allowed here only.
     bias : bool
         Whether the layers have a bias b^(k). Without one `params` has no entry and J no column for it.
@@ -50,9 +50,14 @@ class MLP:
 
     Notes
     -----
-    Element-wise activations: identity, tanh, lecun_tanh (1.7159 tanh(2v/3)), sigmoid, relu,
-    leaky_relu (slope 0.01), elu (alpha 1), selu, softplus (beta 1), gelu (erf), gelu_tanh, silu,
-    softsign, gaussian (exp(-v^2)), sin. At a kink the slope is the left one.
+    Element-wise activations, with their parameters and defaults: identity, tanh, lecun_tanh
+    (1.7159 tanh(2v/3)), sigmoid, relu, leaky_relu (slope 0.01), elu (alpha 1), selu, softplus (beta 1),
+    gelu (erf), gelu_tanh, silu, softsign, gaussian (exp(-v^2)), sin, relu6, hardtanh (min -1, max 1),
+    hardsigmoid, hardswish, celu (alpha 1), mish, exp, logsigmoid, tanhshrink, softshrink (lambda 0.5),
+    threshold (threshold and value, which have no default), swish (beta 1), cos, abs, square, erf, atan.
+    Their meanings are torch's; at a kink the slope is the left one. Names of torch, Keras,
+    scikit-learn and MATLAB ("ReLU", "linear", "logistic", "tansig", ...) are known too.
+    `register_activation` adds others.
 
     Jacobians follow T. Ukkonen, "General Gradient of Neural Network" (2017).
 
@@ -102,14 +107,13 @@ class MLP:
             (
                 False,
                 CODES[name],
-                parameter or 0,
-                0,
+                *(*parameters, 0, 0)[:2],
                 n_in,
                 n_out,
                 start,
                 start + n_in * n_out if bias else -1,
             )
-            for (name, parameter), bias, start, n_in, n_out in zip(
+            for (name, parameters), bias, start, n_in, n_out in zip(
                 pairs, biases, offsets, sizes, sizes[1:], strict=False
             )
         ]
@@ -120,6 +124,7 @@ class MLP:
             input_scaling is not None,
             output_scaling is not None,
             self._kept.columns,
+            [REGISTRY[name].functions for name, _ in pairs],
         )
 
     @classmethod
@@ -141,7 +146,7 @@ class MLP:
         weights : sequence of (n_out, n_in) array_like
         biases : sequence of (n_out,) array_like or None
             None is a layer without a bias: `params` and the columns of J have none.
-        activations : sequence of str or (str, float)
+        activations : sequence of str or (str, float, ...)
             One a layer, the last layer's included.
         input_shift, input_scale : (n_0,) array_like or float, optional
         output_shift, output_scale : (m,) array_like or float, optional
@@ -248,10 +253,10 @@ class MLP:
 
     @property
     def activations(self):
-        """One activation a layer: a name, or (name, parameter) where it is not the default."""
+        """One activation a layer: a name, or (name, parameter, ...) where these are not the defaults."""
         return tuple(
-            name if parameter == REGISTRY[name].default else (name, parameter)
-            for name, parameter in self._pairs
+            name if parameters == REGISTRY[name].defaults else (name, *parameters)
+            for name, parameters in self._pairs
         )
 
     @property
@@ -1037,7 +1042,7 @@ class MLP:
         net = MLP.from_layers(
             self._weights,
             self._biases,
-            self._pairs,
+            self.activations,
             *input_scaling,
             *output_scaling,
             dtype=dtype,
@@ -1051,4 +1056,4 @@ class MLP:
         blocks = weights, [b if b is None else b.copy() for b in self._biases]
         scalings = (*input_scaling, *output_scaling)
         state = {"_labels": self._labels.copy()}
-        return MLP.from_layers, (*blocks, self._pairs, *scalings, self.dtype.str), state
+        return MLP.from_layers, (*blocks, self.activations, *scalings, self.dtype.str), state

@@ -6,14 +6,14 @@ the rule and the value.
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deltanet._activations import REGISTRY
+from deltanet._activations import ALIASES, REGISTRY, similar
 from deltanet._limits import WIDEST_LAYER
 from deltanet._params import offsets
 
@@ -45,34 +45,73 @@ def dtype(value):
     return kind
 
 
-def activation(spec):
-    """(name, parameter) of one activation; parameter is None where there is none."""
-    name, *rest = (spec,) if isinstance(spec, str) else spec if _is_pair(spec) else (None,)
-    if name is None:
-        raise TypeError(f"an activation is a name or (name, parameter); got {spec!r}")
+def activation(spec: Any) -> tuple[str, tuple[float, ...]]:
+    """(name, parameters) of one activation, by the name that the registry has for it."""
+    given, *values = (spec,) if isinstance(spec, str) else spec if _is_spec(spec) else (None,)
+    if given is None:
+        raise TypeError(f"an activation is a name or (name, parameter, ...); got {spec!r}")
+    name, *preset = ALIASES.get(given, (given,))
     if name not in REGISTRY:
-        raise ValueError(f"unknown activation {name!r}; known are {', '.join(REGISTRY)}")
-    default = REGISTRY[name].default
-    if not rest or rest[0] is None:
-        return name, default
-    if default is None:
-        raise ValueError(f"activation {name!r} takes no parameter; got {rest[0]!r}")
+        close = " or ".join(map(repr, similar(given)))
+        hint = f"; did you mean {close}?" if close else ""
+        raise ValueError(f"unknown activation {given!r}; known are {', '.join(REGISTRY)}{hint}")
+    known = REGISTRY[name].parameters
+    if len(values) == 1 and values[0] is None:
+        values = []
+    if values and (preset or not known):
+        raise ValueError(f"activation {given!r} takes no parameter; got {values[0]!r}")
+    if len(values) > len(known):
+        raise ValueError(
+            f"activation {given!r} takes {len(known)} parameters at most ({', '.join(known)}); "
+            f"got {len(values)}"
+        )
+    parameters = (*preset, *values, *REGISTRY[name].defaults[len(preset) + len(values) :])
+    if None in parameters:
+        raise ValueError(
+            f"activation {given!r} needs its parameters: ({given!r}, {', '.join(known)}); got {spec!r}"
+        )
+    return name, _parameters(given, parameters, REGISTRY[name].rule)
+
+
+def _parameters(
+    name: str, values: tuple[Any, ...], rule: tuple[str, Callable[..., bool]]
+) -> tuple[float, ...]:
+    """The parameters of an activation as floats that obey its rule."""
+    text, holds = rule
     try:
-        parameter = float(rest[0])
+        numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
-        parameter = math.nan
-    if not math.isfinite(parameter) or (name == "softplus" and parameter <= 0):
-        rule = "positive and finite" if name == "softplus" else "a finite number"
-        raise ValueError(f"the parameter of {name!r} must be {rule}; got {rest[0]!r}")
-    return name, parameter
+        numbers = (math.nan,)
+    if not (all(map(math.isfinite, numbers)) and holds(*numbers)):
+        one = len(values) == 1
+        what, got = ("parameter", values[0]) if one else ("parameters", values)
+        raise ValueError(f"the {what} of {name!r} must be {text}; got {got!r}")
+    return numbers
 
 
-def _is_pair(spec):
-    return isinstance(spec, (tuple, list)) and len(spec) == 2 and isinstance(spec[0], str)
+def _is_spec(spec: Any) -> bool:
+    """A name and parameters, as one sequence."""
+    return isinstance(spec, (tuple, list)) and len(spec) > 1 and isinstance(spec[0], str)
+
+
+def functions(
+    name: Any, f: Any, fprime: Any, fsecond: Any, c_code: Any
+) -> tuple[Any, Any, Any, Any, Any]:
+    """The arguments of `register_activation`."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {name!r}")
+    if not name.isidentifier():
+        raise ValueError(f"name must be an identifier; got {name!r}")
+    for what, function in (("f", f), ("fprime", fprime), ("fsecond", fsecond)):
+        if not (callable(function) or (what == "fsecond" and function is None)):
+            raise TypeError(f"{what} must be a function; got {function!r}")
+    if not isinstance(c_code, (str, type(None))):
+        raise TypeError(f"c_code must be a string; got {c_code!r}")
+    return name, f, fprime, fsecond, c_code
 
 
 def activations(specs, layers):
-    """[(name, parameter)] for every layer."""
+    """[(name, parameters)] for every layer."""
     if isinstance(specs, str) or not hasattr(specs, "__iter__"):
         raise TypeError(f"activations must be a sequence, one a layer; got {specs!r}")
     pairs = [activation(spec) for spec in specs]
@@ -88,7 +127,9 @@ def activations(specs, layers):
 
 def hidden(spec, layers):
     """One specification for all hidden layers, or a sequence of one each, as a list."""
-    if isinstance(spec, str) or (_is_pair(spec) and not isinstance(spec[1], (str, tuple, list))):
+    if isinstance(spec, str) or (
+        _is_spec(spec) and not any(isinstance(value, (str, tuple, list)) for value in spec[1:])
+    ):
         activation(spec)  # also where there is no hidden layer
         return [spec] * layers
     specs = list(spec) if isinstance(spec, (tuple, list)) else [spec]

@@ -26,8 +26,8 @@ class _Reference:
 
     def __init__(self, net):
         self.layers = [
-            (np.asarray(W, np.float64), _double(b, 0.0), FORMULAS[name], parameter)
-            for W, b, (name, parameter) in zip(
+            (np.asarray(W, np.float64), _double(b, 0.0), REGISTRY[name].formula, parameters)
+            for W, b, (name, parameters) in zip(
                 net.weights,
                 net.biases,
                 (_validate.activation(spec) for spec in net.activations),
@@ -42,18 +42,18 @@ class _Reference:
 
     def from_local_field(self, v, k):
         """y from v of layer k, counted from 0."""
-        _, _, f, parameter = self.layers[k]
-        h = f(v, parameter)
-        for W, b, f, parameter in self.layers[k + 1 :]:
-            h = f(h @ W.T + b, parameter)
+        _, _, f, parameters = self.layers[k]
+        h = f(v, *parameters)
+        for W, b, f, parameters in self.layers[k + 1 :]:
+            h = f(h @ W.T + b, *parameters)
         return h * self.out_scale + self.out_shift
 
     def local_fields(self, X):
         """[(h, v)]: what each layer was given, and its local field."""
         pairs, h = [], (X - self.shift) / self.scale
-        for W, b, f, parameter in self.layers:
+        for W, b, f, parameters in self.layers:
             pairs.append((h, h @ W.T + b))
-            h = f(pairs[-1][1] + 0j, parameter).real
+            h = f(pairs[-1][1] + 0j, *parameters).real
         return pairs
 
     def layer_block(self, X, k, columns):

@@ -1,10 +1,12 @@
 from cython cimport floating
 
-from deltanet._core.net cimport Layer
+from deltanet._core.net cimport Failure, Layer
 
 
 cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size,
                    int simd) noexcept nogil
+
+cdef void call(floating* h, floating* fprime, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil
 

@@ -1,15 +1,27 @@
-"""f and f' over local fields: the element-wise activations and the two coupled ones (symbols: net.pxd)."""
+"""f and f' over local fields: the element-wise activations, registered ones, and the two coupled ones.
 
+Symbols: net.pxd.
+"""
+
+from cpython.ref cimport Py_INCREF
 from cython cimport floating
 from libc.math cimport exp, log1p
+from libc.string cimport memcpy, memset
 
-from deltanet._core.net cimport Layer
+cimport numpy as cnp
+
+from deltanet._core.net cimport Failure, Layer
+from deltanet._core.pool cimport dn_add, dn_load
 
 cdef extern from "vecmath.h" nogil:
     const char* DN_NAMES
     int DN_num_activations
-    void dn_activate_f64(int simd, int code, double alpha, double* h, double* fprime, Py_ssize_t n) noexcept
-    void dn_activate_f32(int simd, int code, double alpha, float* h, float* fprime, Py_ssize_t n) noexcept
+    void dn_activate_f64(int simd, int code, double alpha, double beta, double* h, double* fprime,
+                         Py_ssize_t n) noexcept
+    void dn_activate_f32(int simd, int code, double alpha, double beta, float* h, float* fprime,
+                         Py_ssize_t n) noexcept
+
+cnp.import_array()
 
 # Names in the order of their codes: the element-wise ones of vecmath.h, then the coupled ones.
 NAMES = (*DN_NAMES.decode().split(), "softmax", "log_softmax")
@@ -27,9 +39,36 @@ cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t
                    int simd) noexcept nogil:
     """h := f(h), fprime := f'(h)    (size,)"""
     if floating is double:
-        dn_activate_f64(simd, layer.activation, layer.alpha, h, fprime, size)
+        dn_activate_f64(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
     else:
-        dn_activate_f32(simd, layer.activation, layer.alpha, h, fprime, size)
+        dn_activate_f32(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
+
+
+cdef void call(floating* h, floating* fprime, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil:
+    """The same by the Python functions of a registered activation, under Python's lock    (size,)
+
+    An exception goes into `failure`, and the numbers are zero then.
+    """
+    memset(fprime, 0, size * sizeof(floating))
+    if dn_load(&failure.raised):
+        return
+    with gil:
+        try:
+            evaluate(h, fprime, <object> functions, size)
+        except BaseException as error:
+            if dn_add(&failure.raised, 1) == 0:
+                Py_INCREF(error)
+                failure.error = <void*> error
+
+
+cdef int evaluate(floating* h, floating* fprime, functions, cnp.npy_intp size) except -1:
+    """On a copy of h, which the functions may keep."""
+    v = cnp.PyArray_SimpleNew(1, &size, cnp.NPY_DOUBLE if floating is double else cnp.NPY_FLOAT)
+    memcpy(cnp.PyArray_DATA(<cnp.ndarray> v), h, size * sizeof(floating))
+    f, slope = functions.evaluate(v)
+    memcpy(h, cnp.PyArray_DATA(<cnp.ndarray> f), size * sizeof(floating))
+    memcpy(fprime, cnp.PyArray_DATA(<cnp.ndarray> slope), size * sizeof(floating))
+    return 0
 
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil:

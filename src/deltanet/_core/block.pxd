@@ -42,7 +42,8 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     elif job.r == 1 and job.u != NULL and not job.contracted:
         u = <const floating*> job.u + start * net.m
     if job.X != NULL:
-        forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team)
+        forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team,
+                job.failure)
         outputs(job, at, zero, start, N, B, team)
     if job.lowest <= net.L:
         prepare(job, at, zero, start, N, B, team)

@@ -8,6 +8,9 @@ from cpython.buffer cimport PyBuffer_FillInfo
 
 cimport numpy as cnp
 
+cdef extern from "Python.h":
+    int Py_IsInitialized()
+
 import threading
 
 import numpy as np
@@ -34,6 +37,8 @@ cdef class Lease:
                           flags)
 
     def __del__(self):
+        if not Py_IsInitialized():
+            return  # a result outlived the modules, as one in the traceback of a kept exception may
         # Not waited for: this may run inside `lend`, in the middle of an allocation. Memory is then freed.
         if self.memory.nbytes <= _limits.CACHE_BYTES and _lock.acquire(False):
             try:

@@ -5,6 +5,7 @@ signal or the caller's progress function raises.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport PyObject, Py_XDECREF
 from cython cimport floating
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
@@ -22,7 +23,7 @@ from deltanet._core import buffers
 from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
 from deltanet._core.hold cimport limit_thread
-from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Layer, Net, Team
+from deltanet._core.net cimport DENSE, ELEMENTWISE, Context, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES, GRAM_ROWS,
     INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, PARALLEL_WORK, ROW_NORMS, SERIAL_WORK, TANGENT, VJP, Job, Space, cut,
@@ -143,21 +144,28 @@ cdef class Columns:
 cdef class Engine:
     """One network, ready to be evaluated. `theta` is read at every call.
 
-    layers has (elementwise, code, alpha, beta, n_in, n_out, offset, bias_offset) of each.
+    layers has (elementwise, code, alpha, beta, n_in, n_out, offset, bias_offset) of each, functions the
+    `Functions` of a registered activation, or None.
     """
 
     cdef Net net
     cdef Layer* layer
+    cdef void** pointers
+    cdef tuple functions
     cdef bint is_double
     cdef Py_ssize_t itemsize, flops
     cdef object theta, affine
     cdef readonly Columns everything
 
-    def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything):
+    def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything, functions):
         cdef Py_ssize_t k
         self.layer = <Layer*> calloc(len(layers) + 1, sizeof(Layer))
-        if self.layer == NULL:
+        self.pointers = <void**> calloc(len(layers) + 1, sizeof(void*))
+        if self.layer == NULL or self.pointers == NULL:
             raise MemoryError("no memory for the table of layers")
+        self.functions = tuple(functions)
+        for k, each in enumerate(self.functions, 1):
+            self.pointers[k] = <void*> each if each is not None else NULL
         self.theta, self.affine, self.everything = theta, affine, everything
         self.is_double = theta.dtype == np.float64
         self.itemsize = theta.itemsize
@@ -167,10 +175,11 @@ cdef class Engine:
                                   bias_offset)
             self.flops += n_in * n_out
         self.net = Net(len(layers), theta.size, self.layer[1].n_in, self.layer[len(layers)].n_out, self.layer,
-                       couples(self.layer[len(layers)].activation), scaled_input, scaled_output)
+                       couples(self.layer[len(layers)].activation), scaled_input, scaled_output, self.pointers)
 
     def __dealloc__(self):
         free(self.layer)
+        free(self.pointers)
 
     def reads(self, X):
         """Whether X can be read where it lies: the fast path before `_validate.samples`."""
@@ -352,8 +361,9 @@ cdef class Engine:
         cdef Arena arena = borrow()
         cdef Space space
         cdef Team alone = Team(0, 1, NULL)
+        cdef Failure failure = Failure(0, NULL)
         cdef Py_ssize_t B, nbytes
-        job.B = job.N
+        job.B, job.failure = job.N, &failure
         B = 1 if job.N == 1 else whole_vectors(job.N, self.itemsize)
         arena.hold(5 * (self.net.L + 1), 0)
         nbytes = lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
@@ -365,7 +375,7 @@ cdef class Engine:
         else:
             run_block(job, &space, <float> 0, 0, job.N, B, 0, &alone)
         give_back(arena)
-        return 0
+        return raise_from(&failure)
 
     def keeps_ggn(self, Columns columns=None):
         """Whether a Gauss-Newton matrix of these columns is small enough for `run(ggn=)`."""
@@ -642,10 +652,21 @@ cdef int thread_count(threads, double work, Py_ssize_t units) except -1:
     return max(1, min(threads, units, _limits.THREADS))
 
 
+cdef int raise_from(Failure* failure) except -1:
+    """The exception of a Python function, if there is one."""
+    if failure.error == NULL:
+        return 0
+    error = <object> failure.error
+    Py_XDECREF(<PyObject*> failure.error)
+    failure.error = NULL
+    raise error
+
+
 cdef class Call:
     """A Job on its way through the threads, and what it needs of Python: arrays, signals, progress."""
 
     cdef Job job
+    cdef Failure failure
     cdef Engine engine
     cdef object threads, progress, error
     cdef void** layers             # of kept factors, given and written: 4 (L + 1) pointers
@@ -666,6 +687,7 @@ cdef class Call:
         free(self.pairs)
         free(self.at)
         free(self.workspaces)
+        Py_XDECREF(<PyObject*> self.failure.error)
 
     cdef int point(self, inputs, deltas, kept_inputs, kept_deltas) except -1:
         """Arrays of one a layer, as pointers."""
@@ -723,6 +745,7 @@ cdef class Call:
         cdef int threads, workers
         cdef Arena arena
         cdef Space space
+        job.failure = &self.failure
         cut(job, self.engine.flops, itemsize)
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
         if job.shared and not job.context.tiles:
@@ -749,6 +772,7 @@ cdef class Call:
                 self.go(threads)
             if self.error is not None:
                 raise self.error
+            raise_from(&self.failure)
             if job.lanes > 1:
                 job.next = 0
                 with nogil:
@@ -849,6 +873,8 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, int workspace, 
         point_kept(space.h, space.delta, <char*> (<floating*> job.lanes_kept + block * job.lanes_length), job.net,
                    job.r, B, sizeof(floating))
     run_block(job, &space, zero, start, N, B, number, team)
+    if dn_load(&job.failure.raised):
+        dn_store(&job.stop, 1)
     if team.rank == 0:
         dn_add(&job.done, 1)
 

@@ -1,11 +1,11 @@
 from cython cimport floating
 
-from deltanet._core.net cimport Context, Net, Team
+from deltanet._core.net cimport Context, Failure, Net, Team
 
 
 cdef void forward(floating** h, floating** fprime, const floating* X, const floating* theta,
                   const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
-                  const Context* context, const Team* team) noexcept nogil
+                  const Context* context, const Team* team, Failure* failure) noexcept nogil
 
 cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v,
                        const floating* theta, const floating* affine, const Net* net, Py_ssize_t B,

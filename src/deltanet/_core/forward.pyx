@@ -1,21 +1,22 @@
 """theta, X -> h, fprime; and the same with a tangent of theta (symbols: net.pxd).
 
-If a team shares the block, each thread makes its rows of every layer and waits for those of the others.
+If a team shares the block, each thread makes its rows of every layer and waits for those of the others. The Python
+functions of a registered activation are called for all rows at once, by the first of them.
 """
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from deltanet._core.activation cimport activate, is_log_softmax, softmax
+from deltanet._core.activation cimport activate, call, is_log_softmax, softmax
 from deltanet._core.loops cimport dots, multiply, transpose
-from deltanet._core.net cimport ELEMENTWISE, Context, Layer, Net, Team, share
+from deltanet._core.net cimport ELEMENTWISE, Context, Failure, Layer, Net, Team, share
 from deltanet._core.pool cimport meet
 from deltanet._core.product cimport product
 
 
 cdef void forward(floating** h, floating** fprime, const floating* X, const floating* theta,
                   const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
-                  const Context* context, const Team* team) noexcept nogil:
+                  const Context* context, const Team* team, Failure* failure) noexcept nogil:
     cdef Py_ssize_t k, i, j
     cdef const Layer* layer
     share(&i, &j, net.n_0, team)
@@ -27,7 +28,11 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         # v^(k) = W^(k) h^(k-1) + b^(k)                           (n_k, B)
         affine_map(h[k], h[k - 1], theta, layer, i, j, B, False, context)
         # h^(k) = f_k(v^(k)), fprime^(k) = f_k'(v^(k))            (n_k, B)
-        if k < net.L or not net.coupled:
+        if net.functions[k] != NULL:
+            meet(team)
+            if team.rank == 0:
+                call(h[k], fprime[k], net.functions[k], layer.n_out * B, failure)
+        elif k < net.L or not net.coupled:
             activate(h[k] + i * B, fprime[k] + i * B, layer, (j - i) * B, context.simd)
     meet(team)
     if net.coupled:

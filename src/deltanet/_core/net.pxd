@@ -16,7 +16,8 @@
 # and has no ragged columns, and a sum over units is one over whole vectors. Of a lone sample, B = 1, that is
 # the plain order. What the caller sees, X, y and the factors, is sample by sample: transpose (loops.h) goes
 # between.
-# Kernels take outputs, inputs and sizes from their caller, allocate nothing and cannot fail.
+# Kernels take outputs, inputs and sizes from their caller, allocate nothing and cannot fail. Only forward may call
+# Python, for a registered activation: what that raises goes into a Failure.
 
 cdef enum:            # what a layer does before its activation
     DENSE = 0         # v = W h + b
@@ -24,7 +25,7 @@ cdef enum:            # what a layer does before its activation
 
 cdef struct Layer:
     int op
-    int activation             # code in the order of vecmath.h, the coupled ones behind
+    int activation             # code in the order of vecmath.h, the coupled ones behind; -1: registered
     double alpha, beta         # parameters of the activation
     Py_ssize_t n_in, n_out
     Py_ssize_t offset          # W^(k) is at theta + offset; -1: no W
@@ -35,6 +36,11 @@ cdef struct Net:               # constant once it is built
     const Layer* layer         # (L+1,), the first is not used
     bint coupled               # softmax or log_softmax output: delta^(L) is a full matrix
     bint scaled_input, scaled_output
+    void** functions           # (L+1,) of a registered activation its Python functions, else NULL
+
+cdef struct Failure:           # of Python functions; the kernels themselves cannot fail
+    long raised                # how many raised: no more are called then
+    void* error                # the first exception, a reference that the caller takes over
 
 cdef struct Context:           # constant: what the processor has
     int simd                   # vector instructions to use: see simd.h

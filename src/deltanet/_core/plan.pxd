@@ -3,7 +3,7 @@
 
 from cython cimport floating
 
-from deltanet._core.net cimport Context, Net
+from deltanet._core.net cimport Context, Failure, Net
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, Pair
 
@@ -86,6 +86,7 @@ cdef struct Job:
     bint shared                    # all threads work on one block at a time
     bint stream                    # J is written past the caches
     double work                    # multiplications and stores of a sample
+    Failure* failure               # of the functions of a registered activation
     long next, done, stop          # the next unit of work; blocks that are done; whether to end early
 
 cdef struct Space:                 # a block's workspace; arrays of numbers, of pointers to one array a layer

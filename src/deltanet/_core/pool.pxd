@@ -6,6 +6,8 @@ cdef extern from "barrier.h" nogil:
     ctypedef struct dn_barrier:
         long arrived, round
     void dn_meet(dn_barrier* barrier, int size) noexcept
+    long dn_add(long* counter, long amount) noexcept
+    long dn_load(long* counter) noexcept
 
 
 cdef inline void meet(const Team* team) noexcept nogil:

@@ -1,6 +1,7 @@
 /* Activations over a row of local fields: h = f(v) and fprime = f'(v).
  *
- * vecmath_body.h computes each as one branch-free function of a real, for double and for float. A loop over blocks of
+ * vecmath_body.h and the files behind it compute each as one branch-free function of a real, for double and for float.
+ * A loop over blocks of
  * so many elements as one or two vectors hold calls it, and the compiler vectorises that loop for each instruction set.
  * bench/fit_vecmath.py writes the constants, vecmath64.h and vecmath32.h. Build with -ffp-contract=off: every fused
  * operation is written out, so that a value does not depend on its place in the row; and with -O3 -fno-math-errno
@@ -76,11 +77,19 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 /* A polynomial p(x) of odd degree is x odd(x^2) + even(x^2): two Horner chains, which run side by side */
 #define DN_TERMS(c_odd, c_even) odd = F(fma)(fused, odd, x2, c_odd), even = F(fma)(fused, even, x2, c_even);
 
+#define ACTIVATION(name)                                                                                              \
+    DN_INLINE F(pair) F(element_##name)(int fused DN_UNUSED, real v, F(parameters) a DN_UNUSED)
+#define RETURN(f, slope) do { F(pair) dn_result = {f, slope}; return dn_result; } while (0)
+
 #define real double
 #define DN_BITS 64
 #define F(name) dn_##name##_f64
 #include "vecmath64.h"
 #include "vecmath_body.h"
+#include "vecmath_kinked.h"
+#include "vecmath_smooth.h"
+#include "vecmath_gates.h"
+#include "vecmath_circular.h"
 #undef real
 #undef DN_BITS
 #undef F
@@ -89,16 +98,24 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 #define F(name) dn_##name##_f32
 #include "vecmath32.h"
 #include "vecmath_body.h"
+#include "vecmath_kinked.h"
+#include "vecmath_smooth.h"
+#include "vecmath_gates.h"
+#include "vecmath_circular.h"
 #undef real
 #undef DN_BITS
 #undef F
+#undef ACTIVATION
+#undef RETURN
 
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
 
 #define DN_ACTIVATIONS(X, type)                                                                                       \
     X(identity, type) X(tanh, type) X(lecun_tanh, type) X(sigmoid, type) X(relu, type) X(leaky_relu, type)             \
     X(elu, type) X(selu, type) X(softplus, type) X(gelu, type) X(gelu_tanh, type) X(silu, type) X(softsign, type)      \
-    X(gaussian, type) X(sin, type)
+    X(gaussian, type) X(sin, type) X(relu6, type) X(hardtanh, type) X(hardsigmoid, type) X(hardswish, type)            \
+    X(celu, type) X(mish, type) X(exp, type) X(logsigmoid, type) X(tanhshrink, type) X(softshrink, type)               \
+    X(threshold, type) X(swish, type) X(cos, type) X(abs, type) X(square, type) X(erf, type) X(atan, type)
 
 #define DN_CODE(name, type) DN_##name,
 enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
@@ -107,7 +124,7 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
 #define DN_NAMES DN_ACTIVATIONS(DN_NAME_OF, ) /* in the order of the codes, each with a space behind */
 
 #define DN_ELEMENT(name, type)                                                                                        \
-    dn_pair_##type y = dn_##name##_##type(fused, h[k], a);                                                            \
+    dn_pair_##type y = dn_element_##name##_##type(fused, h[k], a);                                                            \
     h[k] = y.f;                                                                                                       \
     fprime[k] = y.slope;
 
@@ -124,24 +141,24 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
 
 /* A row, in blocks of `lanes` elements; the last block overlaps the one before. At most three elements one by one. */
 #define DN_ROW(level, target, is_fused, type, real, width)                                                            \
-    target static void dn_blocks##level##_##type(int code, dn_parameter_##type a, real *DN_RESTRICT h,                \
+    target static void dn_blocks##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,                \
                                                  real *DN_RESTRICT fprime, ptrdiff_t n)                               \
     {                                                                                                                 \
         enum { fused = is_fused, lanes = width };                                                                     \
         int k;                                                                                                        \
         switch (code) { DN_ACTIVATIONS(DN_BLOCK, type) }                                                              \
     }                                                                                                                 \
-    target static void dn_few##level##_##type(int code, dn_parameter_##type a, real *DN_RESTRICT h,                   \
+    target static void dn_few##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,                   \
                                               real *DN_RESTRICT fprime, int n)                                        \
     {                                                                                                                 \
         enum { fused = is_fused };                                                                                    \
         int k;                                                                                                        \
         switch (code) { DN_ACTIVATIONS(DN_SINGLE, type) }                                                             \
     }                                                                                                                 \
-    target static void dn_row##level##_##type(int code, double alpha, real *h, real *fprime, ptrdiff_t n)             \
+    target static void dn_row##level##_##type(int code, double alpha, double beta, real *h, real *fprime, ptrdiff_t n) \
     {                                                                                                                 \
         enum { lanes = width };                                                                                       \
-        dn_parameter_##type a = {(real)alpha, (real)(alpha - (real)alpha), (real)(1 / alpha)};                        \
+        dn_parameters_##type a = dn_split_##type(alpha, beta);                                                        \
         real rest[lanes] = {0}, slope[lanes];                                                                         \
         ptrdiff_t left = n % lanes;                                                                                   \
         if (n <= 3) {                                                                                                 \
@@ -169,26 +186,37 @@ DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, f32, float, 8)
 DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f32, float, 16)
 
 /* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
-DN_UNUSED static void dn_activate_f64(int simd, int code, double alpha, double *h, double *fprime, ptrdiff_t n)
-{
-    if (simd >= 2) dn_row2_f64(code, alpha, h, fprime, n);
-    else if (simd == 1) dn_row1_f64(code, alpha, h, fprime, n);
-    else dn_row0_f64(code, alpha, h, fprime, n);
-}
-
-DN_UNUSED static void dn_activate_f32(int simd, int code, double alpha, float *h, float *fprime, ptrdiff_t n)
-{
-    if (code == DN_sin) { /* one by one if one is outside the range of the formula */
-        ptrdiff_t k;
-        int outside = 0;
-        for (k = 0; k < n; k++) outside |= !(fabsf(h[k]) <= dn_last_sin_f32);
-        for (k = 0; outside && n > 1 && k < n; k++) dn_activate_f32(simd, code, alpha, h + k, fprime + k, 1);
-        if (outside && n == 1) fprime[0] = (float)cos(h[0]), h[0] = (float)sin(h[0]);
-        if (outside) return;
+#define DN_ACTIVATE(type, real)                                                                                       \
+    DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, double beta, real *h, real *fprime,    \
+                                             ptrdiff_t n)                                                             \
+    {                                                                                                                 \
+        if ((code == DN_sin || code == DN_cos) && dn_outside_##type(h, n)) {                                          \
+            for (ptrdiff_t k = 0; n > 1 && k < n; k++)                                                                \
+                dn_activate_##type(simd, code, alpha, beta, h + k, fprime + k, 1);                                    \
+            if (n == 1) dn_far_sin_##type(code, h, fprime);                                                           \
+        } else if (simd >= 2) dn_row2_##type(code, alpha, beta, h, fprime, n);                                        \
+        else if (simd == 1) dn_row1_##type(code, alpha, beta, h, fprime, n);                                          \
+        else dn_row0_##type(code, alpha, beta, h, fprime, n);                                                         \
     }
-    if (simd >= 2) dn_row2_f32(code, alpha, h, fprime, n);
-    else if (simd == 1) dn_row1_f32(code, alpha, h, fprime, n);
-    else dn_row0_f32(code, alpha, h, fprime, n);
-}
+
+/* Sines and cosines one by one, where one is outside the range of the formula */
+#define DN_FAR(type, real)                                                                                            \
+    static int dn_outside_##type(const real *v, ptrdiff_t n)                                                          \
+    {                                                                                                                 \
+        int outside = 0;                                                                                              \
+        for (ptrdiff_t k = 0; k < n; k++) outside |= !(dn_abs_##type(v[k]) <= dn_last_sin_##type);                    \
+        return outside;                                                                                               \
+    }                                                                                                                 \
+    static void dn_far_sin_##type(int code, real *h, real *fprime)                                                    \
+    {                                                                                                                 \
+        double s = sin(*h), c = cos(*h);                                                                              \
+        *h = (real)(code == DN_sin ? s : c);                                                                          \
+        *fprime = (real)(code == DN_sin ? c : -s);                                                                    \
+    }
+
+DN_FAR(f64, double)
+DN_FAR(f32, float)
+DN_ACTIVATE(f64, double)
+DN_ACTIVATE(f32, float)
 
 #endif

@@ -1,8 +1,10 @@
 /* The constants of vecmath_body.h for float, written by bench/fit_vecmath.py. */
 
 static const real F(round) = 0x1.80015ep+23f;
+static const real F(round_large) = 0x1.80009ep+23f;
 static const real F(up) = 0x1p+48f;
 static const real F(down) = 0x1p-48f;
+static const real F(sqrt_down) = 0x1p-24f;
 static const real F(huge) = 0x1p+120f;
 static const real F(last_softsign) = 0x1.93e594p+99f;
 static const real F(last_gaussian) = 0x1.4cccccp+3f;
@@ -10,6 +12,7 @@ static const real F(last_tanh) = 0x1.acp+5f;
 static const real F(last_lecun_tanh) = 0x1.4p+6f;
 static const real F(last_sigmoid) = 0x1.acp+6f;
 static const real F(last_exponential) = 0x1.d8p+6f;
+static const real F(last_large) = 0x1.64p+6f;
 static const real F(last_silu) = 0x1.cp+6f;
 static const real F(last_gelu_tanh) = 0x1.6p+3f;
 static const real F(last_gelu) = 0x1.d33334p+3f;
@@ -79,6 +82,46 @@ static const real F(lecun_slope) = 0x1.24d8dp+2f;
 static const real F(selu_lambda) = 0x1.0cfabep+0f;
 static const real F(selu_alpha) = 0x1.c212ccp+0f;
 
+static const F(dd) F(mish_r) = {-0x1.31432cp+0f, -0x1.a25b08p-29f};
+static const F(dd) F(mish_c) = {0x1.36c42p-2f, 0x1.7e1f66p-29f};
+
+static const real F(tanhshrink_d1) = 0x1.cd1fbcp-2f;
+static const real F(tanhshrink_d2) = 0x1.2b04b6p-6f;
+static const real F(last_tanhshrink) = 0x1.cp+0f;
+
+/* degree 3 on [0.0, 3.0625], error 2^-28.35 */
+DN_INLINE real F(T)(int fused, real x)
+{
+    real x2 = x * x, odd = -0x1.d20732p-24f, even = 0x1.420f7cp-17f;
+    DN_TERMS(0x1.12cb6ep-6f, 0x1.555556p-2f)
+    return F(fma)(fused, odd, x, even);
+}
+
+static const real F(sqrt_2) = 0x1.6a09e6p+0f;
+static const real F(erf_slope) = 0x1.20dd76p+0f;
+static const real F(last_erf_small) = 0x1p-1f;
+
+/* degree 4 on [0.0, 0.25], error 2^-29.46 */
+DN_INLINE real F(erf_small)(int fused, real x)
+{
+    real x2 = x * x, odd = -0x1.b663c4p-6f, even = F(fma)(fused, 0x1.3532bep-8f, x2, 0x1.ce24f8p-4f);
+    DN_TERMS(-0x1.812732p-2f, 0x1.06eba8p-3f)
+    return F(fma)(fused, odd, x, even);
+}
+
+static const real F(atan_low) = 0x1.a8279ap-2f;
+static const real F(atan_high) = 0x1.3504f4p+1f;
+static const F(dd) F(quarter_turn) = {0x1.921fb6p-1f, -0x1.777a5cp-26f};
+static const F(dd) F(half_turn) = {0x1.921fb6p+0f, -0x1.777a5cp-25f};
+
+/* degree 4 on [0.0, 0.17257], error 2^-30.41 */
+DN_INLINE real F(A)(int fused, real x)
+{
+    real x2 = x * x, odd = 0x1.b1fdacp-4f, even = F(fma)(fused, -0x1.f216d4p-5f, x2, -0x1.23b72p-3f);
+    DN_TERMS(0x1.9991cp-3f, -0x1.55554ap-2f)
+    return F(fma)(fused, odd, x, even);
+}
+
 /* degree 2 on [0.0, 0.61842], error 2^-28.03 */
 DN_INLINE real F(S)(int fused, real x)
 {
@@ -93,5 +136,7 @@ DN_INLINE real F(Q)(int fused, real x)
     return F(fma)(fused, odd, x, even);
 }
 
-static const double F(half_pi)[] = {0x1.45f306dc9c883p-1, 0x1.921fb54400000p+0, 0x1.0b4611a626331p-34};
+static const double F(half_pi)[] = {
+    0x1.45f306dc9c883p-1, 0x1.921fb54400000p+0, 0x1.0b4611a626331p-34,
+};
 static const real F(last_sin) = 0x1p+17f;

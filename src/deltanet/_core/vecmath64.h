@@ -1,8 +1,10 @@
 /* The constants of vecmath_body.h for double, written by bench/fit_vecmath.py. */
 
 static const real F(round) = 0x1.80000000004ffp+52;
+static const real F(round_large) = 0x1.80000000002ffp+52;
 static const real F(up) = 0x1p+256;
 static const real F(down) = 0x1p-256;
+static const real F(sqrt_down) = 0x1p-128;
 static const real F(huge) = 0x1p+1000;
 static const real F(last_softsign) = 0x1.7e43c8800759cp+996;
 static const real F(last_gaussian) = 0x1.c333333333333p+4;
@@ -10,6 +12,7 @@ static const real F(last_tanh) = 0x1.8ep+8;
 static const real F(last_lecun_tanh) = 0x1.2a8p+9;
 static const real F(last_sigmoid) = 0x1.8e8p+9;
 static const real F(last_exponential) = 0x1.8e8p+9;
+static const real F(last_large) = 0x1.63p+9;
 static const real F(last_silu) = 0x1.8d8p+9;
 static const real F(last_gelu_tanh) = 0x1.6p+4;
 static const real F(last_gelu) = 0x1.3f33333333333p+5;
@@ -94,3 +97,74 @@ static const real F(lecun) = 0x1.b74538ef34d6ap+0;
 static const real F(lecun_slope) = 0x1.24d8d09f788f1p+2;
 static const real F(selu_lambda) = 0x1.0cfabd6a91132p+0;
 static const real F(selu_alpha) = 0x1.c212cc640f031p+0;
+
+static const F(dd) F(mish_r) = {-0x1.31432c0d12d84p+0, -0x1.bf319154da21p-55};
+static const F(dd) F(mish_c) = {0x1.36c4202fc3eccp-2, 0x1.6d73a02f8d922p-56};
+
+static const real F(tanhshrink_d1) = 0x1.cd1fbc25f87eap-2;
+static const real F(tanhshrink_d2) = 0x1.2b04b63e07ae3p-6;
+static const real F(last_tanhshrink) = 0x1.cp+0;
+
+/* degree 8 on [0.0, 3.0625], error 2^-60.33 */
+DN_INLINE real F(T)(int fused, real x)
+{
+    real x2 = x * x, odd = -0x1.d901426f0b3a6p-48, even = F(fma)(fused, 0x1.8f59adef52d25p-54, x2, 0x1.d517b868ba07dp-42);
+    DN_TERMS(-0x1.cfb38da2b8eecp-36, 0x1.d67c56c8091c7p-30)
+    DN_TERMS(-0x1.fbd1958fa5d85p-24, 0x1.42a9bf1b6ae0ep-17)
+    DN_TERMS(0x1.12cb62eca4c5dp-6, 0x1.5555555555555p-2)
+    return F(fma)(fused, odd, x, even);
+}
+
+static const real F(sqrt_2) = 0x1.6a09e667f3bcdp+0;
+static const real F(erf_slope) = 0x1.20dd750429b6dp+0;
+static const real F(last_erf_small) = 0x1p-1;
+
+/* degree 8 on [0.0, 0.25], error 2^-57.82 */
+DN_INLINE real F(erf_small)(int fused, real x)
+{
+    real x2 = x * x, odd = -0x1.f222979795cd3p-17, even = F(fma)(fused, 0x1.8b392807430f3p-20, x2, 0x1.f98d9593705c1p-14);
+    DN_TERMS(-0x1.c02d4ea483383p-11, 0x1.565bcbf5e9437p-8)
+    DN_TERMS(-0x1.b82ce30f1f0acp-6, 0x1.ce2f21a03d68fp-4)
+    DN_TERMS(-0x1.812746b0379b3p-2, 0x1.06eba8214db68p-3)
+    return F(fma)(fused, odd, x, even);
+}
+
+static const real F(atan_low) = 0x1.a827999fcef32p-2;
+static const real F(atan_high) = 0x1.3504f333f9de6p+1;
+static const F(dd) F(quarter_turn) = {0x1.921fb54442d18p-1, 0x1.1a62633145c07p-55};
+static const F(dd) F(half_turn) = {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54};
+
+/* degree 10 on [0.0, 0.17257], error 2^-59.28 */
+DN_INLINE real F(A)(int fused, real x)
+{
+    real x2 = x * x, odd = 0x1.37eeadc513ecbp-5, even = F(fma)(fused, -0x1.258337d0cee3p-6, x2, -0x1.9ce2b624396d4p-5);
+    DN_TERMS(0x1.df146714d3f8fp-5, -0x1.10ec325721f37p-4)
+    DN_TERMS(0x1.3b11273b1a707p-4, -0x1.745cf9e34dcacp-4)
+    DN_TERMS(0x1.c71c70f1d6275p-4, -0x1.24924922d4836p-3)
+    DN_TERMS(0x1.99999999960afp-3, -0x1.5555555555542p-2)
+    return F(fma)(fused, odd, x, even);
+}
+
+/* degree 5 on [0.0, 0.61842], error 2^-57.97 */
+DN_INLINE real F(S)(int fused, real x)
+{
+    real x2 = x * x, odd = 0x1.5d91f4bb7ed54p-33, even = -0x1.ae5e634b8ba07p-26;
+    DN_TERMS(0x1.71de35750ca67p-19, -0x1.a01a019c102bep-13)
+    DN_TERMS(0x1.111111110f882p-7, -0x1.5555555555549p-3)
+    return F(fma)(fused, odd, x, even);
+}
+
+/* degree 5 on [0.0, 0.61842], error 2^-64.0 */
+DN_INLINE real F(Q)(int fused, real x)
+{
+    real x2 = x * x, odd = -0x1.8fbb08839a6b1p-37, even = 0x1.1eea06a4325c6p-29;
+    DN_TERMS(-0x1.27e4f8364b0e6p-22, 0x1.a01a019cf821cp-16)
+    DN_TERMS(-0x1.6c16c16c154cbp-10, 0x1.555555555554ep-5)
+    return F(fma)(fused, odd, x, even);
+}
+
+static const double F(half_pi)[] = {
+    0x1.45f306dc9c883p-1, 0x1.921fb54400000p+0, 0x1.0b4611a600000p-34,
+    0x1.3198a2e000000p-69, 0x1.b839a252049c1p-104,
+};
+static const real F(last_sin) = 0x1p+20;

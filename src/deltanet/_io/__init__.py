@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 from numpy.typing import DTypeLike
 
+from deltanet import _validate
+from deltanet._activations import REGISTRY
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
 from deltanet._io._told import Content, Note
 from deltanet._mlp import MLP
 
-Activation = str | tuple[str, float]
+Activation = str | tuple[Any, ...]
 Path_ = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any] | None)
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
@@ -38,9 +40,9 @@ def load(
     path : str or os.PathLike
         `.npz` or `.safetensors` as `save` writes them, or a state_dict in one of these: arrays with names
         like 0.weight, fc1.bias, W1, policy.dense.kernel; `.onnx`, a chain of dense layers and activations.
-    activation : str, (str, float) or list of these, optional
+    activation : str, (str, float, ...) or list of these, optional
         Of the hidden layers, for a state_dict; other files name their own.
-    output : str or (str, float), optional
+    output : str or (str, float, ...), optional
         For a state_dict, the activation of the last layer. For ONNX, the name of the output to take, if the
         graph has several.
     dtype : {"float64", "float32"}, optional
@@ -150,7 +152,8 @@ def save(net: MLP, path: Path_) -> None:
     Raises
     ------
     ValueError
-        For another ending, and where a parameter is NaN or infinite: `load` would refuse the file.
+        For another ending, a registered activation, whose functions no file holds, and where a parameter
+        is NaN or infinite: `load` would refuse the file.
     OSError
         If the file cannot be written.
     ImportError
@@ -162,6 +165,11 @@ def save(net: MLP, path: Path_) -> None:
     """
     suffix = Path(path).suffix.lower()
     known({**WRITERS, ".onnx": None}, suffix, path)
+    for k, (name, *_) in enumerate(map(_validate.activation, net.activations)):
+        if REGISTRY[name].functions is not None:
+            raise ValueError(
+                f"layer {k} has the registered activation {name!r}: a file holds no Python functions"
+            )
     if suffix == ".onnx":
         from deltanet._io import onnx
 
