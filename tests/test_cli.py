@@ -189,6 +189,111 @@ def test_passes_the_activation_on(run):
     assert run("check torch.safetensors --activation sin")[0] == 0
 
 
+def heads():
+    """One trunk with two heads, as a graph: its outputs, and what of it they need."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra deltanet[onnx]")
+    helper, net = onnx.helper, dn.MLP([3, 4, 2], seed=0)
+    constants = [
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in zip("WVB", (*net.weights, net.biases[1]), strict=True)
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["x", "W"], ["v"], "n0", transB=1),
+        helper.make_node("Tanh", ["v"], ["h"], "n1"),
+        helper.make_node("Gemm", ["h", "V", "B"], ["action"], "n2", transB=1),
+        helper.make_node("Neg", ["action"], ["other"], "n3"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, None)
+        for name in ("x", "action", "other")
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    Path("heads.onnx").write_bytes(
+        helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+        ).SerializeToString()
+    )
+    return dn.MLP.from_layers(net.weights, [None, net.biases[1]], ["tanh", "identity"])
+
+
+def test_chooses_an_output(run):
+    net = heads()
+    assert_refused(run("info heads.onnx"), "'action', 'other'", "output=")
+    assert_refused(run("info heads.onnx --output value"), "'value'", "'action', 'other'")
+    assert run("jacobian heads.onnx X.npy -o J.npy --output action")[0] == 0
+    np.testing.assert_array_equal(np.load("J.npy"), net.jacobian_dense(table()))
+    assert run("check heads.onnx --output other")[0] == 0
+    assert "'n3' (Neg)" not in run("info heads.onnx --output action")[1]
+
+
+def test_chooses_layers_and_says_what_it_leaves_out(run):
+    net = dn.load("net.npz")
+    arrays = {"log_std": np.zeros(2)}
+    for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        arrays |= {f"actor.{k}.weight": W, f"actor.{k}.bias": b}
+    np.savez("one.npz", **arrays)
+    np.savez("two.npz", **arrays | {k.replace("actor", "critic"): a for k, a in arrays.items()})
+    status, out, err = run("jacobian one.npz X.npy -o J.npy --activation sin")
+    assert (status, err.count("\n")) == (0, 1) and "note: left out log_std" in err
+    sin = dn.MLP.from_layers(net.weights, net.biases, ["sin", "sin", "identity"])
+    np.testing.assert_array_equal(np.load("J.npy"), sin.jacobian_dense(table()))
+    assert_refused(run("info two.npz --activation sin"), "critic.0 (8, 3)", "prefix= or keys=")
+    for choice in ("--prefix actor.", "--keys actor.0,actor.1,actor.2"):
+        line = f"two.npz X.npy -o J.npy --activation sin --output tanh --force {choice}"
+        assert run(f"jacobian {line}")[::2] == (0, "")
+        tanh = dn.MLP.from_layers(net.weights, net.biases, ["sin", "sin", "tanh"])
+        np.testing.assert_array_equal(np.load("J.npy"), tanh.jacobian_dense(table()))
+        out = run(f"info two.npz --activation sin {choice}")[1]
+        assert re.search(r"note +left out critic\.0\.bias, .*log_std", out)
+    assert run("info two.npz --activation sin --prefix actor.0 --prefix actor.1")[0] == 0
+
+
+def test_says_what_was_folded(run):
+    onnx = pytest.importorskip("onnx", reason="needs the extra deltanet[onnx]")
+    heads()
+    model = onnx.load("heads.onnx")
+    two = onnx.numpy_helper.from_array(np.array(2.0), "two")
+    model.graph.initializer.append(two)
+    model.graph.node[1].input[0] = "doubled"
+    model.graph.node.insert(1, onnx.helper.make_node("Mul", ["v", "two"], ["doubled"], "twice"))
+    onnx.save(model, "folded.onnx")
+    out = run("info folded.onnx --output action")[1]
+    assert re.search(r"note +'twice' \(Mul\): folded into layer 0\n", out)
+
+
+HEADERS = {  # lines, option -> rows that are read; None: refused
+    "names": ("a,b,c\n1,2,3\n", "", 1),
+    "counted": ("0,1,2\n.5,1.5,2.5\n", "", None),
+    "counted, a header": ("0,1,2\n.5,1.5,2.5\n", "--header", 1),
+    "counted, none": ("0,1,2\n.5,1.5,2.5\n", "--no-header", 2),
+    "counted, before integers": ("0,1,2\n3,4,5\n", "", None),
+    "counted, alone": ("0,1,2\n", "", None),
+    "years": ("2000,2001,2002\n.5,-1.5e3,2.5\n", "", None),
+    "integers": ("2000,2001,2002\n5,-15,25\n", "", 2),
+    "fractions": ("0.1,0.2,0.3\n.5,1.5,2.5\n", "", 2),
+    "fractions, a header": ("0.1,0.2,0.3\n.5,1.5,2.5\n", "--header", 1),
+    "quoted": ('"1","2","3"\n.5,1.5,2.5\n', "", 1),
+    "mixed": ("a,2,3\n.5,1.5,2.5\n", "", None),
+    "mixed, a header": ("a,2,3\n.5,1.5,2.5\n", "--header", 1),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_headers_of_numbers(run, case):
+    lines, option, rows = HEADERS[case]
+    write("T.csv", lines)
+    result = run(f"jacobian net.npz T.csv -o J.npy {option}")
+    if rows is None:
+        assert_refused(result, "T.csv", lines.partition(",")[0], "--header", "--no-header")
+    else:
+        X = [
+            [float(field.strip('"')) for field in line.split(",")] for line in lines.split()[-rows:]
+        ]
+        assert result[0] == 0
+        np.testing.assert_array_equal(np.load("J.npy"), dn.load("net.npz").jacobian_dense(X))
+    assert_refused(run("jacobian net.npz X.npy -o J2.npy --header"), "only a .csv")
+
+
 def test_prints_one_line_and_no_progress_off_a_terminal(folder):
     process = spawn("jacobian", "net.npz", "X.npy", "-o", "J.npy")
     out, err = process.communicate()

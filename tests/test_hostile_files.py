@@ -321,8 +321,16 @@ SAFETENSORS = {
         ),
         "m.safetensors",
     ),
-    "st: half precision of another kind": (
-        lambda: safetensors({"0.weight": entry([2, 4], 0, 16, "BF16")}, bytes(16)),
+    "st: bfloat16, too short": (
+        lambda: safetensors({"0.weight": entry([2, 4], 0, 16, "BF16")}, bytes(15)),
+        "m.safetensors",
+    ),
+    "st: 8-bit floats": (
+        lambda: safetensors({"0.weight": entry([2, 4], 0, 8, "F8_E5M2")}, bytes(8)),
+        "'0.weight' has the type F8_E5M2",
+    ),
+    "st: unknown type": (
+        lambda: safetensors({"0.weight": entry([2, 4], 0, 8, "Q7")}, bytes(8)),
         "m.safetensors",
     ),
     "st: no activation": (
@@ -387,6 +395,35 @@ def external(location):
     return change
 
 
+def declared(*shape):
+    """Declare the shape of the input."""
+
+    def change(graph):
+        for n in shape:
+            graph.input[0].type.tensor_type.shape.dim.add().dim_value = n
+
+    return change
+
+
+def flatten_after_add():
+    onnx = pytest.importorskip("onnx", reason="needs the extra deltanet[onnx]")
+    return onnx.helper.make_node("Add", ["x", "W"], ["v"], "first")
+
+
+def picking(width):
+    """Few features of many."""
+
+    def change(graph):
+        declared(2, width)(graph)
+        onnx = pytest.importorskip("onnx", reason="needs the extra deltanet[onnx]")
+        index = onnx.numpy_helper.from_array(np.array([0, 1, 2]), "index")
+        graph.initializer.append(index)
+        graph.node.insert(0, onnx.helper.make_node("Gather", ["x", "index"], ["p"], "pick", axis=1))
+        graph.node[1].input[0] = "p"
+
+    return onnx_model(change, W=np.ones((3, 64), "f4"))
+
+
 def repeated(count):
     def change(graph):
         graph.node.extend([graph.node[1]] * count)
@@ -419,7 +456,26 @@ ONNX = {  # content, words of the message
     ),
     "onnx: subgraph": (lambda: onnx_model(nodes=[("If", ["h"], ["a"], "evil")]), "'evil' (If)"),
     "onnx: external data": (lambda: onnx_model(external("weights.bin")), "another file"),
-    "onnx: external password": (lambda: onnx_model(external("../../etc/passwd")), "another file"),
+    "onnx: external password": (lambda: onnx_model(external("../../etc/passwd")), "in the folder"),
+    "onnx: wide input": (
+        lambda: onnx_model(declared(3, 2**40), nodes=[("Flatten", ["h"], ["f"])]),
+        "'first' (Gemm)",
+    ),
+    "onnx: picks of a wide input": (lambda: picking(2**40), "numbers"),
+    "onnx: zeros for a wide input": (lambda: picking(2**18), "numbers"),
+    "onnx: spreads a constant": (
+        lambda: onnx_model(
+            lambda g: [declared(1, 2**20, 2**20)(g), g.node[0].CopyFrom(flatten_after_add())],
+            W=WEIGHT[:1],
+        ),
+        "numbers",
+    ),
+    "onnx: repeats a constant": (
+        lambda: onnx_model(
+            W=WEIGHT, nodes=[("Gather", ["W", "many"], ["big"]), ("MatMul", ["h", "big"], ["b"])]
+        ),
+        "m.onnx",
+    ),
     "onnx: shape lies": (lambda: onnx_model(constant(dims=[2**40, 5])), "'W' of shape"),
     "onnx: shape wraps": (lambda: onnx_model(constant(dims=[2**62, 4])), "'W' of shape"),
     "onnx: negative shape": (lambda: onnx_model(constant(dims=[-1, 5])), "negative"),
@@ -427,6 +483,10 @@ ONNX = {  # content, words of the message
     "onnx: no numbers": (lambda: onnx_model(constant(raw_data=b"")), "holds 0 numbers"),
     "onnx: fewer numbers": (lambda: onnx_model(constant(raw_data=b"123")), "'W' of shape"),
     "onnx: unknown type": (lambda: onnx_model(constant(data_type=99)), "99"),
+    "onnx: 8-bit floats": (
+        lambda: onnx_model(constant(data_type=17)),
+        "8-bit floats (FLOAT8E4M3FN)",
+    ),
     "onnx: text": (lambda: onnx_model(constant(data_type=8)), "'W' must hold numbers"),
     "onnx: long integers": (
         lambda: onnx_model(

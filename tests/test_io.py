@@ -14,12 +14,14 @@ import deltanet as dn
 SIZES = (3, 5, 4, 2)  # no two neighbours equal: a transposed weight cannot pass
 SUFFIXES = (".npz", ".safetensors")
 FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
+ALL_FORMATS = pytest.mark.parametrize("suffix", [*SUFFIXES, ".onnx"])
 
 
 @pytest.fixture(autouse=True)
 def package(request):
-    if "safetensors" in request.node.name:
-        pytest.importorskip("safetensors", reason="needs the extra deltanet[safetensors]")
+    for name in ("safetensors", "onnx"):
+        if name in request.node.name:
+            pytest.importorskip(name, reason=f"needs the extra deltanet[{name}]")
 
 
 def net_of(activations=("tanh", "sin", "identity"), dtype="float64", bare=(), **scaling):
@@ -43,7 +45,7 @@ NETS = {
 }
 
 
-@FORMATS
+@ALL_FORMATS
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", NETS)
 def test_comes_back_equal(tmp_path, suffix, case, dtype):
@@ -60,7 +62,7 @@ def test_comes_back_equal(tmp_path, suffix, case, dtype):
     np.testing.assert_array_equal(back.jacobian_dense(X), net.jacobian_dense(X))
 
 
-@FORMATS
+@ALL_FORMATS
 def test_converts_and_shares_no_memory(tmp_path, suffix):
     net, path = net_of(), str(tmp_path / f"net{suffix}")  # a path may be a string
     dn.save(net, path)
@@ -111,7 +113,7 @@ def fail_after(function, count):
     return call
 
 
-@FORMATS
+@ALL_FORMATS
 @pytest.mark.parametrize("old", [True, False])
 @pytest.mark.parametrize("moment", ["while it writes", "before it renames"])
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, suffix, old, moment):
@@ -136,7 +138,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, suffix, old, 
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@ALL_FORMATS
 def test_saves_nothing_that_load_refuses(tmp_path, suffix):
     net = dn.MLP([3, 4, 2], seed=0)
     net.biases[1][0] = np.inf
@@ -146,8 +148,8 @@ def test_saves_nothing_that_load_refuses(tmp_path, suffix):
 
 
 def test_refuses_names_and_places(tmp_path):
-    for name in ("net.onnx", "net.pt", "net"):
-        with pytest.raises(ValueError, match=r"must end in one of \.npz, \.safetensors"):
+    for name in ("net.pt", "net"):
+        with pytest.raises(ValueError, match=r"must end in one of \.npz, \.safetensors, \.onnx"):
             dn.save(net_of(), tmp_path / name)
         assert not os.listdir(tmp_path)
     for name in ("net.npz", "net.safetensors"):

@@ -13,12 +13,14 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 import deltanet as dn
+from deltanet._io import load_and_tell
 from deltanet._io._files import replacing
+from deltanet._io._told import Note, spelled
 from deltanet._io.table import read_table
 from deltanet._labels import captions
 from deltanet._memory import human
@@ -94,6 +96,39 @@ else:
             help="Activation of the hidden layers, where MODEL does not say it.",
         ),
     ]
+    Output = Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            metavar="NAME",
+            help="Output to take of an .onnx MODEL that has several; of a state_dict, the activation of "
+            "the last layer.",
+        ),
+    ]
+    Prefix = Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prefix",
+            metavar="TEXT",
+            help="Of a state_dict, take the layers whose names begin so; may be given several times.",
+        ),
+    ]
+    Keys = Annotated[
+        str | None,
+        typer.Option(
+            "--keys",
+            metavar="A,B,...",
+            help="Of a state_dict, the names of the layers in their order, with commas.",
+        ),
+    ]
+    Header = Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of a .csv is a header; if it holds names, it is.",
+            show_default=False,
+        ),
+    ]
     Threads = Annotated[
         int | None, typer.Option("--threads", metavar="N", help="Threads to use at most.")
     ]
@@ -143,6 +178,10 @@ def jacobian(
     wrt: WrtOption = Wrt.params,
     form: FormOption = Form.dense,
     activation: Activation = None,
+    output: Output = None,
+    prefix: Prefix = None,
+    keys: Keys = None,
+    header: Header = None,
     threads: Threads = None,
     force: Force = False,
 ) -> None:
@@ -151,8 +190,9 @@ def jacobian(
     OUT is written beside its place and renamed at the end: a stopped run leaves the old file.
     """
     _check_out(out, model, inputs, wrt, form, force)
-    net = dn.load(model, activation=activation)
-    X = read_table(inputs, net.sizes[0])
+    net, notes = _load(model, activation, output, prefix, keys)
+    _tell(notes)
+    X = read_table(inputs, net.sizes[0], header)
     started = time.perf_counter()
     with replacing(out) as temporary:
         if out.suffix == ".npy":
@@ -166,6 +206,25 @@ def jacobian(
         f"{form} {shape} {net.dtype}: {nbytes} bytes in {seconds:.3g} s, "
         f"{nbytes / seconds / 1e9:.3g} GB/s"
     )
+
+
+def _load(
+    model: Path,
+    activation: str | None,
+    output: str | None,
+    prefix: list[str] | None,
+    keys: str | None,
+) -> tuple[dn.MLP, list[Note]]:
+    """The net, and what is to be said of it."""
+    names = None if keys is None else keys.split(",")
+    return load_and_tell(model, activation, output, prefix=prefix or None, keys=names)
+
+
+def _tell(notes: list[Note]) -> None:
+    """Say on standard error what `load` would warn of."""
+    for note in notes:
+        if note.warn:
+            print(f"deltanet: note: {note.text}", file=sys.stderr)
 
 
 def _check_out(out: Path, model: Path, inputs: Path, wrt: Wrt, form: Form, force: bool) -> None:
@@ -246,11 +305,17 @@ def _progress(steps: range):
     return track(steps, description="jacobian", console=Console(stderr=True), transient=True)
 
 
-def info(model: Model, activation: Activation = None) -> None:
-    """Print the layers of MODEL and the size of its Jacobian."""
-    net = dn.load(model, activation=activation)
+def info(
+    model: Model,
+    activation: Activation = None,
+    output: Output = None,
+    prefix: Prefix = None,
+    keys: Keys = None,
+) -> None:
+    """Print the layers of MODEL, the size of its Jacobian, and what was folded or left out."""
+    net, notes = _load(model, activation, output, prefix, keys)
     rows = [
-        (k, *W.shape[::-1], _spelled(net.activations[k]), W.size + (0 if b is None else b.size))
+        (k, *W.shape[::-1], spelled(net.activations[k]), W.size + (0 if b is None else b.size))
         for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True))
     ]
     _print_table(["layer", "inputs", "outputs", "activation", "parameters"], rows)
@@ -264,12 +329,23 @@ def info(model: Model, activation: Activation = None) -> None:
             print(f"{side + 's':<20}{', '.join(labels[:NAMED])}{more}")
     nbytes = 1000 * net.sizes[-1] * net.num_params * net.dtype.itemsize
     print(f"dense Jacobian      {human(nbytes)} per 1000 samples")
+    for note in notes:
+        print(f"note                {note.text}")
 
 
-def check(model: Model, inputs: Samples = None, activation: Activation = None) -> None:
+def check(
+    model: Model,
+    inputs: Samples = None,
+    activation: Activation = None,
+    output: Output = None,
+    prefix: Prefix = None,
+    keys: Keys = None,
+    header: Header = None,
+) -> None:
     """Compare the Jacobian of MODEL with independent derivatives; status 1 if they differ."""
-    net = dn.load(model, activation=activation)
-    X = _random_inputs(net) if inputs is None else read_table(inputs, net.sizes[0])
+    net, notes = _load(model, activation, output, prefix, keys)
+    _tell(notes)
+    X = _random_inputs(net) if inputs is None else read_table(inputs, net.sizes[0], header)
     if not len(X):
         raise ValueError(f"{inputs} holds no sample to check at")
     report = dn.testing.check_jacobian(net, X)
@@ -289,14 +365,6 @@ def _print_table(columns: list[str], rows: list[tuple]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
-
-
-def _spelled(activation: str | tuple[Any, ...]) -> str:
-    """tanh, or leaky_relu(0.1) where there is a parameter."""
-    if isinstance(activation, str):
-        return activation
-    name, *parameters = activation
-    return f"{name}({', '.join(f'{parameter:g}' for parameter in parameters)})"
 
 
 def _random_inputs(net: dn.MLP) -> np.ndarray:

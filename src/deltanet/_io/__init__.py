@@ -1,11 +1,20 @@
 """load and save, one file per format, dispatched by suffix; live models, one file per framework."""
 
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import DTypeLike
 
 from deltanet import _validate
 from deltanet._activations import REGISTRY
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
+from deltanet._io._told import Content, Note
 from deltanet._io.flax import from_flax
 from deltanet._io.keras import from_keras
 from deltanet._io.sklearn import from_sklearn
@@ -14,26 +23,51 @@ from deltanet._mlp import MLP
 
 __all__ = ["from_flax", "from_keras", "from_sklearn", "from_torch", "load", "save"]
 
+Activation = str | tuple[Any, ...]
+Path_ = str | os.PathLike[str]
+Function = TypeVar("Function", bound=Callable[..., Any] | None)
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
 
 
-def load(path, activation=None, output=None, dtype=None):
+def load(
+    path: Path_,
+    activation: Activation | list[Activation] | None = None,
+    output: Activation | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    prefix: str | Sequence[str] | None = None,
+    keys: Sequence[str | tuple[str, str | None]] | None = None,
+) -> MLP:
     """A net from a model file. No code from the file is run.
 
     Parameters
     ----------
     path : str or os.PathLike
-        `.npz` or `.safetensors` as `save` writes them, or a torch state_dict of a Sequential in one of
-        these (keys 0.weight, 0.bias, 2.weight, ...); `.onnx`, a chain of dense layers and activations.
-    activation, output : str, (str, float, ...) or list of these, optional
-        Of the hidden layers and of the last one, for a state_dict; other files name their own.
+        `.npz` or `.safetensors` as `save` writes them, or a state_dict in one of these: arrays with names
+        like 0.weight, fc1.bias, W1, policy.dense.kernel; `.onnx`, a chain of dense layers and activations.
+    activation : str, (str, float, ...) or list of these, optional
+        Of the hidden layers, for a state_dict; other files name their own.
+    output : str or (str, float, ...), optional
+        For a state_dict, the activation of the last layer. For ONNX, the name of the output to take, if the
+        graph has several.
     dtype : {"float64", "float32"}, optional
-        By default that of the file; float32 for half precision.
+        By default that of the file; float32 for half precision and bfloat16.
+    prefix : str or sequence of str, optional
+        For a state_dict: only arrays whose names begin so. Of several prefixes, one after the other.
+    keys : sequence of str or of (str, str or None), optional
+        For a state_dict: the layers in their order, by the names of modules ("policy_net.0") or of weights
+        ("policy_net.0.weight"), or as pairs of a weight's name and its bias's.
 
     Returns
     -------
     MLP
+
+    Warns
+    -----
+    UserWarning
+        If arrays of a state_dict were left out that neither `prefix` nor `keys` excludes, or if layers of an
+        ONNX graph share a weight: each has a copy then. `deltanet info` says what else was done.
 
     Raises
     ------
@@ -42,8 +76,19 @@ def load(path, activation=None, output=None, dtype=None):
         is refused by the name of the node.
     OSError
         If the file cannot be read.
+    MemoryError
+        If the parameters exceed the memory available.
     ImportError
         If the package that the format needs is not installed.
+
+    Notes
+    -----
+    The layers of a state_dict come in the order of the numbers in their names. Layers whose names differ
+    in more than numbers must follow each other, by their shapes, in one order only. Matrices are
+    (n_out, n_in) as torch's are, but (n_in, n_out) where the name is "kernel".
+
+    In an ONNX graph, affine operations before the first layer become the input scaling, those behind the
+    last one the output scaling. In between they are folded into weights and biases.
 
     Examples
     --------
@@ -55,27 +100,50 @@ def load(path, activation=None, output=None, dtype=None):
     ...     dn.load(path) == net
     True
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".onnx":
-        if activation is not None or output is not None:
-            raise ValueError(f"{path} names its activations: give no activation= and no output=")
-        from deltanet._io import onnx
-
-        layers = onnx.read(path)
-    else:
-        reader = known(READERS | {".onnx": None}, suffix, path)
-        header, arrays = reader(path)
-        with reading(path):
-            layers = _content.unpack(header, arrays, activation, output)
-    labels = layers.pop("labels", {})
-    with reading(path):
-        net = MLP.from_layers(**layers, dtype=dtype)
-        for name, value in labels.items():
-            setattr(net, name, value)
+    net, notes = load_and_tell(path, activation, output, dtype, prefix=prefix, keys=keys)
+    for note in notes:
+        if note.warn:
+            warnings.warn(f"{os.fspath(path)}: {note.text}", stacklevel=2)
     return net
 
 
-def save(net, path):
+def load_and_tell(
+    path: Path_,
+    activation: Any = None,
+    output: Any = None,
+    dtype: DTypeLike | None = None,
+    *,
+    prefix: Any = None,
+    keys: Any = None,
+) -> tuple[MLP, list[Note]]:
+    """The net of `load`, and what is to be said of how it came about."""
+    suffix = Path(path).suffix.lower()
+    known({**READERS, ".onnx": None}, suffix, path)
+    with reading(path):  # nothing else catches: whatever a file does, it ends here
+        content = _read(path, suffix, activation, output, prefix, keys)
+        labels = content.layers.pop("labels", {})
+        net = MLP.from_layers(**content.layers, dtype=dtype)
+        for name, value in labels.items():
+            setattr(net, name, value)
+    return net, content.notes
+
+
+def _read(
+    path: Path_, suffix: str, activation: Any, output: Any, prefix: Any, keys: Any
+) -> Content:
+    if suffix == ".onnx":
+        from deltanet._io import onnx
+
+        if any(each is not None for each in (activation, prefix, keys)):
+            raise ValueError(
+                "it names its activations and layers: give no activation=, prefix= or keys="
+            )
+        return onnx.read(path, output)
+    header, arrays = READERS[suffix](path)
+    return _content.unpack(header, arrays, activation, output, prefix, keys)
+
+
+def save(net: MLP, path: Path_) -> None:
     """Write a net to a model file: layers, activations, scalings, names, units and a format version.
 
     The file is written beside the target and renamed: a stopped run leaves the old one or the new one.
@@ -84,7 +152,8 @@ def save(net, path):
     ----------
     net : MLP
     path : str or os.PathLike
-        Ending in `.npz` or `.safetensors`.
+        Ending in `.npz`, `.safetensors` or `.onnx`. An ONNX file has the input "x" and the output "y", of any
+        number of samples; onnxruntime runs it, and `load` reads it back to the same bits.
 
     Raises
     ------
@@ -100,17 +169,23 @@ def save(net, path):
     --------
     See `load`.
     """
-    writer = known(WRITERS, Path(path).suffix.lower(), path)
+    suffix = Path(path).suffix.lower()
+    known({**WRITERS, ".onnx": None}, suffix, path)
     for k, (name, *_) in enumerate(map(_validate.activation, net.activations)):
         if REGISTRY[name].functions is not None:
             raise ValueError(
                 f"layer {k} has the registered activation {name!r}: a file holds no Python functions"
             )
-    writer(path, *_content.pack(net))
+    if suffix == ".onnx":
+        from deltanet._io import onnx
+
+        onnx.write(path, net)
+    else:
+        WRITERS[suffix](path, *_content.pack(net))
 
 
-def known(formats, suffix, path):
+def known(formats: Mapping[str, Function], suffix: str, path: Path_) -> Function:
     """The function of a suffix."""
     if suffix not in formats:
-        raise ValueError(f"{path} must end in one of {', '.join(formats)}")
+        raise ValueError(f"{os.fspath(path)} must end in one of {', '.join(formats)}")
     return formats[suffix]

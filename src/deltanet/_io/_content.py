@@ -7,16 +7,25 @@ Where the net has input_names, output_names, input_units or output_units, each i
 with a line for each label. Files without a header are taken for the state_dict of a torch Sequential.
 """
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deltanet._io._state_dict import state_dict
+from deltanet._io._told import Content
 from deltanet._labels import LABELS
 
+if TYPE_CHECKING:
+    from deltanet._mlp import MLP
+
+Array = NDArray[Any]
 VERSION = 1
 LONGEST = 2**14  # characters of a header beside its strings, or quotes, and a sixteenth of the file
 DEEPEST = 8  # brackets that are open at once: ours need three, Python 3.13 would read thousands
@@ -24,7 +33,7 @@ STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 SCALINGS = ("input_shift", "input_scale", "output_shift", "output_scale")
 
 
-def pack(net):
+def pack(net: MLP) -> tuple[dict[str, Any], dict[str, Array]]:
     """(header, arrays) of a net."""
     header = {
         "format_version": VERSION,
@@ -50,7 +59,7 @@ def pack(net):
     return header, arrays
 
 
-def text(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+def text(header: dict[str, Any], arrays: Mapping[str, Array]) -> str:
     """The JSON of a header, if `parse` takes it."""
     content = json.dumps(header)
     without_strings(content, sum(array.nbytes for array in arrays.values()))
@@ -70,7 +79,7 @@ def without_strings(text: str, size: int) -> str:
     return rest
 
 
-def parse(text, size):
+def parse(text: str, size: int) -> Any:
     """The header from its JSON."""
     if not text.isascii():
         raise ValueError("the header must hold ASCII characters only")
@@ -80,23 +89,32 @@ def parse(text, size):
     return json.loads(text)
 
 
-def unpack(header, arrays, activation, output):
-    """The arguments of `MLP.from_layers`, and of what `save` wrote `labels`: the names and units."""
+def unpack(
+    header: Any,
+    arrays: dict[str, Array],
+    activation: Any = None,
+    output: Any = None,
+    prefix: Any = None,
+    keys: Any = None,
+) -> Content:
+    """The arguments of `MLP.from_layers`, `labels` of what `save` wrote, and what is to be said of them."""
+    given = {"activation": activation, "output": output, "prefix": prefix, "keys": keys}
     if header is None:
-        layers = state_dict(arrays, activation, output)
-    elif activation is not None or output is not None:
+        content = state_dict(arrays, **given)
+    elif any(each is not None for each in given.values()):
         raise ValueError(
-            "the file names its activations: activation= and output= must not be given"
+            "the file names its activations and layers: activation=, output=, prefix= and keys= must not "
+            "be given"
         )
     else:
-        layers = own(header, arrays)
+        content = Content(own(header, arrays), [])
     for key in ("weights", "biases"):
-        for k, array in enumerate(layers[key]):
+        for k, array in enumerate(content.layers[key]):
             finite(array, f"{key}[{k}]")
-    return layers
+    return content
 
 
-def finite(array, name):
+def finite(array: Array | None, name: str) -> None:
     """Refuse NaN and infinity, and what is no real number."""
     if array is None:
         return
@@ -106,7 +124,7 @@ def finite(array, name):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
-def own(header, arrays):
+def own(header: Any, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Of a file that `save` wrote."""
     if isinstance(header, dict) and header.get("holds") == "Jacobian":
         raise ValueError("it holds a Jacobian: use dn.Jacobian.load")
@@ -124,7 +142,7 @@ def own(header, arrays):
     ):
         raise ValueError("'biases' of the header must be a list of true and false, one a layer")
     arrays = dict(arrays)
-    layers = {"weights": [], "biases": [], "activations": activations}
+    layers: dict[str, Any] = {"weights": [], "biases": [], "activations": activations}
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         for part, shape in (("weight", (n_out, n_in)), ("bias", (n_out,))):
             if part == "bias" and not biases[k]:
@@ -142,12 +160,17 @@ def own(header, arrays):
             layers[name] = arrays.pop(name)
     if arrays:
         raise ValueError(f"unknown array {min(arrays)!r}")
-    layers["labels"] = {
+    layers["labels"] = labels(header, sizes)
+    return layers
+
+
+def labels(header: dict[str, Any], sizes: list[int]) -> dict[str, list[str]]:
+    """The names and units in a header."""
+    return {
         name: lines(header[name], sizes[0 if name.startswith("input") else -1], name)
         for name in LABELS
         if name in header
     }
-    return layers
 
 
 def lines(value: object, count: int, name: str) -> list[str]:
@@ -155,30 +178,3 @@ def lines(value: object, count: int, name: str) -> list[str]:
     if not isinstance(value, str) or value.count("\n") + 1 != count:
         raise ValueError(f"{name} of the header must be a string of {count} lines")
     return value.split("\n")
-
-
-def state_dict(arrays, activation, output):
-    """Of a torch Sequential: 0.weight, 0.bias, 2.weight, ..., with any common prefix."""
-    if activation is None:
-        raise ValueError(
-            "the file does not name its activations: give activation= for the hidden layers "
-            "(and output= for the last one, 'identity' by default)"
-        )
-    found = {}
-    for name, array in arrays.items():
-        match = re.fullmatch(r"((?:.*\.)?)(\d+)\.(weight|bias)", name)
-        if match is None:
-            raise ValueError(f"array {name!r} is not of a Sequential of Linear layers")
-        found.setdefault((match[1], int(match[2])), {})[match[3]] = array
-    if len({prefix for prefix, _ in found}) > 1:
-        raise ValueError(f"the arrays must have one common prefix; got {sorted(arrays)}")
-    layers = [found[key] for key in sorted(found)]
-    for key, layer in zip(sorted(found), layers, strict=True):
-        if "weight" not in layer:
-            raise ValueError(f"layer {key[1]} has a bias and no weight")
-    hidden = activation if isinstance(activation, list) else [activation] * (len(layers) - 1)
-    return {
-        "weights": [layer["weight"] for layer in layers],
-        "biases": [layer.get("bias") for layer in layers],
-        "activations": [*hidden, "identity" if output is None else output],
-    }

@@ -1,12 +1,19 @@
 """.npy arrays, alone or in a zip archive: what their header says is checked before anything is allocated."""
 
+from __future__ import annotations
+
 import ast
 import math
+import os
 import struct
 import zipfile
-import zlib
+from io import BufferedIOBase
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
+
+Layout = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, Fortran order, dtype
 
 LONGEST_HEADER = 4096  # bytes; that of an array of numbers has some hundred
 LONGEST_TEXT = 512  # of it, without the spaces that fill it up
@@ -14,11 +21,9 @@ LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the forma
 CHUNK = 2**16
 # Bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it.
 DIRECTORY = 2**15
-# What zipfile raises over a broken archive, besides OSError and ValueError.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error)
 
 
-def layout(file, size):
+def layout(file: BufferedIOBase, size: int) -> Layout:
     """(shape, fortran order, dtype) of the array in `file` of `size` bytes, which stands at its data then."""
     if file.read(6) != b"\x93NUMPY":
         raise ValueError("it is no .npy array: its magic string is missing")
@@ -42,7 +47,7 @@ def layout(file, size):
     return shape, fortran, dtype
 
 
-def header(text):
+def header(text: str) -> Layout:
     """(shape, fortran order, dtype) of {'descr': ..., 'fortran_order': ..., 'shape': ...}."""
     text = text.strip()
     if len(text) > LONGEST_TEXT:
@@ -64,10 +69,12 @@ def header(text):
     return shape, fortran, dtype
 
 
-def data(file, shape, fortran, dtype):
+def data(
+    file: BufferedIOBase, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]
+) -> NDArray[Any]:
     """The array itself, from a file that stands at its data."""
     array = np.empty(math.prod(shape), dtype)
-    target = memoryview(array.view(np.uint8))
+    target = array.view(np.uint8).data
     done = 0
     while done < len(target):
         count = file.readinto(target[done : done + CHUNK])
@@ -78,7 +85,7 @@ def data(file, shape, fortran, dtype):
     return array.reshape(shape, order="F" if fortran else "C")
 
 
-def check_directory(path, size):
+def check_directory(path: str | os.PathLike[str], size: int) -> None:
     """Refuse an archive that is mostly a list of names, before zipfile reads the list."""
     with open(path, "rb") as file:
         file.seek(max(0, size - 2**16 - 42))
@@ -91,8 +98,8 @@ def check_directory(path, size):
         raise ValueError(f"its directory of names takes {length} bytes of {size}")
 
 
-def opened(archive, member):
+def opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BufferedIOBase:
     """A member of an archive, to be read."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"it is compressed by method {member.compress_type}; known is deflate")
-    return archive.open(member)
+    return cast(BufferedIOBase, archive.open(member))  # of which typing says IO[bytes]

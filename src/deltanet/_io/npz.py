@@ -1,20 +1,28 @@
 """NumPy archives: without pickles, sizes checked before anything is allocated."""
 
+from __future__ import annotations
+
 import math
 import os
 import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deltanet._io import _npy
 from deltanet._io._content import longest, parse, text
-from deltanet._io._files import reading, replacing
+from deltanet._io._files import regular_size, replacing
 
+Array = NDArray[Any]
 HEADER = "deltanet"  # the entry that holds the header as JSON
 SLACK = 2**16
 
 
-def write(path, header, arrays):
+def write(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: Mapping[str, Array]
+) -> None:
     """Write a header and arrays, whole or not at all."""
     # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
     with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
@@ -23,21 +31,21 @@ def write(path, header, arrays):
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
-def read(path):
+def read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Array]]:
     """(header or None, arrays)."""
-    with reading(path, *_npy.BROKEN_ZIP):
-        arrays = members(path)
-        header = arrays.pop(HEADER, None)
-        if header is None:
-            return None, arrays
-        if header.dtype.kind != "U" or header.shape:
-            raise ValueError(f"entry {HEADER!r} must be a string; got dtype {header.dtype}")
-        return parse(header.item(), os.path.getsize(path)), arrays
+    size = regular_size(path)
+    arrays = members(path, size)
+    header = arrays.pop(HEADER, None)
+    if header is None:
+        return None, arrays
+    if header.dtype.kind != "U" or header.shape:
+        raise ValueError(f"entry {HEADER!r} must be a string; got dtype {header.dtype}")
+    return parse(header.item(), size), arrays
 
 
-def members(path):
+def members(path: str | os.PathLike[str], size: int) -> dict[str, Array]:
     """{name: array} of every entry."""
-    arrays, size = {}, os.path.getsize(path)
+    arrays: dict[str, Array] = {}
     _npy.check_directory(path, size)
     with zipfile.ZipFile(path) as archive:
         claimed = sum(info.file_size for info in archive.infolist())
@@ -59,7 +67,7 @@ def members(path):
     return arrays
 
 
-def member(archive, info):
+def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     """The array of one entry, which fills it exactly."""
     with _npy.opened(archive, info) as file:
         shape, fortran, dtype = _npy.layout(file, info.file_size)
