@@ -126,19 +126,29 @@ DN_TARGET static void DN_NAME(sum_rows)(DN_REAL *DN_RESTRICT c, const DN_REAL *A
 }
 
 /* out (n, m; rows ldo apart) := in^T, in (m, n; rows ldi apart): by squares of a vector's width, which the
- * processor turns in its registers where it can (squares.h). */
+ * processor turns in its registers where it can (squares.h). Some rows of `in` at a time, two squares or a cache line
+ * of `out`: more rows than a few, read side by side, are more than the processor fetches ahead. */
 DN_TARGET static void DN_NAME(transpose)(DN_REAL *DN_RESTRICT out, ptrdiff_t ldo, const DN_REAL *DN_RESTRICT in,
                                          ptrdiff_t ldi, ptrdiff_t m, ptrdiff_t n) {
     enum { SIDE = 32 / sizeof(DN_REAL) };
-    ptrdiff_t i, j;
-    for (j = 0; j + SIDE <= n; j += SIDE) {
-        for (i = 0; i + SIDE <= m; i += SIDE)
-            DN_NAME(turn)(out + j * ldo + i, ldo, in + i * ldi + j, ldi);
-        for (; i < m; i++)
-            for (int q = 0; q < SIDE; q++)
-                out[(j + q) * ldo + i] = in[i * ldi + j + q];
+    ptrdiff_t i, j, whole = n / SIDE * SIDE, rows;
+    for (i = 0; i + SIDE <= m; i += rows) {
+        rows = i + 2 * SIDE <= m ? 2 * SIDE : SIDE;
+        for (j = 0; j < whole; j += SIDE)
+            for (ptrdiff_t q = i; q < i + rows; q += SIDE)
+                DN_NAME(turn)(out + j * ldo + q, ldo, in + q * ldi + j, ldi);
     }
-    for (; j < n; j++)
-        for (i = 0; i < m; i++)
+    for (; i < m; i++)
+        for (j = 0; j < whole; j++)
             out[j * ldo + i] = in[i * ldi + j];
+    for (j = whole; j < n; j++) {
+        for (i = 0; i + 4 <= m; i += 4) {
+            out[j * ldo + i] = in[i * ldi + j];
+            out[j * ldo + i + 1] = in[(i + 1) * ldi + j];
+            out[j * ldo + i + 2] = in[(i + 2) * ldi + j];
+            out[j * ldo + i + 3] = in[(i + 3) * ldi + j];
+        }
+        for (; i < m; i++)
+            out[j * ldo + i] = in[i * ldi + j];
+    }
 }
