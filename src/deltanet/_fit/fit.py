@@ -132,8 +132,8 @@ def fit(
     solver : {"auto", "direct", "cg"}
         How a step is computed. "direct": a Cholesky factorisation of a matrix (P, P), or (N m, N m) if that
         is smaller. "cg": conjugate gradients on products J^T (J v), preconditioned by the diagonal and cut
-        short by a tolerance that follows the gradient; there is no matrix, and memory is that of X and some
-        vectors of P numbers. "auto": the one of less arithmetic, and "cg" if the matrices exceed the memory
+        short by a tolerance that follows the gradient; there is no matrix, and memory is that of X, of some
+        vectors of P numbers, and up to 256 MiB for what the passes share. "auto": the one of less arithmetic, and "cg" if the matrices exceed the memory
         available.
     validation : float or (X, Y), optional
         Samples to stop by: a share of the given ones, drawn by `seed` and not fitted, or others. The net of
