@@ -169,14 +169,17 @@ class Jacobian:
 
     @property
     def outputs(self) -> Array | None:
+        """y, (N, m), or None: see `Jacobian`."""
         return self._arrays[0]
 
     @property
     def inputs(self) -> Layers:
+        """What each layer was given, (N, n_k), or None: see `Jacobian`."""
         return self._arrays[1]
 
     @property
     def deltas(self) -> Layers:
+        """dy/dv of each layer, (N, m, n_{k+1}), or None: see `Jacobian`."""
         return self._arrays[2]
 
     @property
@@ -910,7 +913,7 @@ class Jacobian:
         damping : float or sequence of float
             At least 0.
         damping_matrix : {"identity", "marquardt"}
-            |p|^2, or ``p^T diag(J^T J) p``.
+            ``|p|^2``, or ``p^T diag(J^T J) p``.
         solver : {"auto", "direct", "cg"}
             "direct": a Cholesky factorisation on the smaller side of J, P x P or (N m) x (N m); one
             eigendecomposition for several dampings; the singular values of the dense Jacobian for a damping

@@ -26,9 +26,9 @@ class Fit:
     net : MLP
         The fitted net, of the given net's dtype: of lowest loss, or of lowest loss on the held-out samples.
     history : dict of (steps,) ndarray
-        One entry a trial step: `loss` after it, its `damping` mu, `gradient` |g| where it began, `accepted`,
-        `validation` (the loss of the held-out samples; NaN without any), `seconds` since the start,
-        `iterations` of conjugate gradients that it took (0 of a direct step).
+        One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began,
+        `accepted`, `validation` (the loss of the held-out samples; NaN without any), `seconds` since the
+        start, `iterations` of conjugate gradients that it took (0 of a direct step).
     reason : str
         Why it stopped. "gradient", "loss", "step": by `tol`. "stalled": no damping gives a lower loss.
         "validation": `patience` is over. "max_iter", "seconds", "callback": as asked.
@@ -137,7 +137,7 @@ def fit(
         available.
     validation : float or (X, Y), optional
         Samples to stop by: a share of the given ones, drawn by `seed` and not fitted, or others. The net of
-        the lowest (1/2) sum_s w_s |f(x_s) - y_s|^2 on them is returned.
+        the lowest ``(1/2) sum_s w_s |f(x_s) - y_s|^2`` on them is returned.
     patience : int
         Steps without a new lowest validation loss after which to stop.
     max_iter : int
