@@ -1,5 +1,7 @@
 """deltanet: the full, factored Jacobian of a multi-layer perceptron."""
 
+import typing as _typing
+
 from deltanet._config import __version__, show_config
 from deltanet._fit import Fit, fit, residuals
 from deltanet._io import from_flax, from_keras, from_sklearn, from_torch, load, save
@@ -34,9 +36,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    if name == "testing":  # brings in scipy.special, which takes longer to import than all the rest
-        import deltanet.testing
+if _typing.TYPE_CHECKING:
+    from deltanet import testing
+else:
 
-        return deltanet.testing
-    raise AttributeError(f"module 'deltanet' has no attribute {name!r}")
+    def __getattr__(name):
+        if (
+            name == "testing"
+        ):  # brings in scipy.special, which takes longer to import than all the rest
+            import deltanet.testing
+
+            return deltanet.testing
+        raise AttributeError(f"module 'deltanet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, without the modules that hold them."""
+    return sorted(__all__)

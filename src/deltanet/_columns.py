@@ -1,12 +1,14 @@
 """The parameters that `wrt` keeps, as columns of J."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from deltanet import _validate
 from deltanet._core.engine import Columns
 from deltanet._params import offsets
+from deltanet._types import Array
 
 
 class Kept:
@@ -24,9 +26,19 @@ class Kept:
         How many.
     """
 
-    def __init__(self, layers, sizes, biases):
-        self.layers, self.biases = layers, biases
+    def __init__(
+        self,
+        layers: list[tuple[int, bool, bool]],
+        sizes: Sequence[int],
+        biases: tuple[bool, ...],
+    ) -> None:
+        self.layers: list[tuple[int, bool, bool]] = layers
+        self.biases: tuple[bool, ...] = biases
         L = len(sizes) - 1
+        self.slices: list[tuple[slice, slice]]
+        self.size: int
+        self.parameters: int
+        self.columns: Columns
         places, bias_places, self.slices, at = [-1] * L, [-1] * L, [], 0
         ends = offsets(sizes, biases)
         for k, weights, bias in layers:
@@ -42,16 +54,16 @@ class Kept:
         self.size, self.parameters = at, ends[-1]
         self.columns = Columns(places, bias_places, at)
 
-    def __eq__(self, other):
-        return self.layers == other.layers
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kept) and self.layers == other.layers
 
-    __hash__ = None
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
-    def holds(self, k):
+    def holds(self, k: int) -> bool:
         """Whether a parameter of layer k is kept."""
         return any(k == kept for kept, *_ in self.layers)
 
-    def spread(self, v):
+    def spread(self, v: Array) -> Array:
         """v (..., size) among all parameters (..., P), zero where nothing is kept."""
         if self.size == self.parameters:
             return v

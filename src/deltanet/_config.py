@@ -2,16 +2,21 @@
 
 import platform
 from importlib.metadata import version
+from typing import Literal, overload
 
 import numpy as np
 import scipy
 
 from deltanet._core.context import SIMD
 
-__version__ = version("deltanet")
+__version__: str = version("deltanet")
 
 
-def show_config(mode="stdout"):
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, str]: ...
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, str] | None:
     """Versions, BLAS and vector instructions in use.
 
     Parameters
@@ -52,3 +57,4 @@ def show_config(mode="stdout"):
     width = max(map(len, config))
     for key, value in config.items():
         print(f"{key:{width}}  {value}")
+    return None

@@ -14,8 +14,8 @@ from deltanet._columns import Kept
 from deltanet._core import tiles
 from deltanet._core.engine import Engine
 from deltanet._params import offsets, split
+from deltanet._types import Array
 
-Array = NDArray[np.floating[Any]]
 Layers = tuple[Array | None, ...]
 MOST_PARAMETERS = sys.maxsize // 64  # no count of their bytes overflows in the core
 
@@ -48,12 +48,12 @@ class Factors:
 
     def __init__(self, sizes: tuple[int, ...], lead: tuple[int, ...], kept: Kept) -> None:
         m, self.L = sizes[-1], len(sizes) - 1
-        self.layers = [k for k, *_ in kept.layers]
-        self.shapes = [(*lead, m)]
+        self.layers: list[int] = [k for k, *_ in kept.layers]
+        self.shapes: list[tuple[int, ...]] = [(*lead, m)]
         self.shapes += [(*lead, sizes[k]) for k in self.layers]
         self.shapes += [(*lead, m, sizes[k + 1]) for k in self.layers]
         self.shapes += [(sizes[1], sizes[0])] if kept.holds(0) else []
-        self.size = sum(math.prod(shape) for shape in self.shapes)
+        self.size: int = sum(math.prod(shape) for shape in self.shapes)
 
     def split(self, buffer: Array) -> tuple[Array, Layers, Layers, Array | None]:
         """(outputs, inputs, deltas, W^(1)): arrays in the buffer, None for layers that are not kept."""
@@ -73,7 +73,7 @@ def engine(
     ends = offsets(sizes, kept.biases)
     # no workspace for widths that only layers without a column have
     used = [n if kept.holds(k) or kept.holds(k - 1) else 1 for k, n in enumerate(sizes)]
-    layers = [  # the activation, number 0, is not read
+    layers: list[Any] = [  # the activation, number 0, is not read
         (False, 0, 0, 0, *used[k : k + 2], ends[k], ends[k + 1] - sizes[k + 1] if bias else -1)
         for k, bias in enumerate(kept.biases)
     ]
@@ -108,9 +108,7 @@ def given(
     layers = [(k, True, biases[k]) for k, pair in enumerate(pairs) if pair]
     if pairs[0] is None and not (first_weight is None and input_scale is None):
         raise ValueError("first_weight and input_scale need the delta of layer 0; it is None")
-    scale = None
-    if input_scale is not None:
-        _, scale = _validate.scaling(None, input_scale, sizes[0], kind, "input")
+    scaling = _validate.scaling(None, input_scale, sizes[0], kind, "input")
 
     def side(i: int) -> Layers:
         return tuple(None if pair is None else _validate.ready(pair[i], kind) for pair in pairs)
@@ -124,7 +122,7 @@ def given(
         inputs=side(1),
         deltas=side(0),
         first_weight=_optional(first_weight, sizes[1::-1], "first_weight", kind),
-        input_scale=scale,
+        input_scale=scaling and scaling[1],
         dtype=kind,
     )
 

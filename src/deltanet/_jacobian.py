@@ -14,19 +14,11 @@ from deltanet._core import tiles
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors, Layers, Parts
 from deltanet._kfac import KFAC
+from deltanet._types import Array, Index, Pairs, Wrt
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
-Array = NDArray[np.floating[Any]]
-Wrt = (  # what `restrict` takes
-    Literal["last", "weights", "biases"]
-    | Sequence[int | tuple[Literal["weights", "biases"], int]]
-    | NDArray[np.bool_]
-    | None
-)
-Index = slice | Sequence[int] | Sequence[bool] | NDArray[np.integer[Any]] | NDArray[np.bool_]
-Pairs = Sequence[tuple[ArrayLike, ArrayLike]]
 
 # No streaming stores into a fresh result: what the system has just cleared lies in the caches, and would
 # be written to memory twice.
@@ -193,7 +185,8 @@ class Jacobian:
         if "_made" not in own:
             factors, buffer = own["_place"]
             own["_made"] = factors.split(buffer)
-        return own["_made"]
+        made: tuple[Array | None, Layers, Layers, Array | None] = own["_made"]
+        return made
 
     def __setattr__(self, name: str, value: Any) -> None:
         # the core takes the arrays for what `MLP.jacobian` made them
@@ -977,7 +970,7 @@ class Jacobian:
 
     def _source(self) -> _verbs.Source:
         """The factors as the verbs take them, with an N axis."""
-        factors: tuple[Sequence[Array | None], ...] = self.inputs, self.deltas
+        factors: Any = self.inputs, self.deltas
         if len(self._rows) == 1:
             factors = tuple([f if f is None else f[None] for f in each] for each in factors)
         weight = () if self._first_weight is None else (self._first_weight,)

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import blas, eigh
 
 from deltanet import _memory, _parallel, _validate
+from deltanet._types import Array
 
-Array = NDArray[np.floating[Any]]
 Pair = tuple[Array, Array]
 
 

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deltanet import _columns, _factors, _limits, _memory, _validate, _verbs
 from deltanet._kfac import KFAC, Spectrum
 from deltanet._progress import reporting
+from deltanet._types import Array, Progress
 
-Array = NDArray[np.floating[Any]]
 Factors = list[Array | None]
 
 
 def covariance(
-    source: Any, Sigma: KFAC, out: Array | None, threads: int | None, progress: Any
+    source: Any, Sigma: KFAC, out: Array | None, threads: int | None, progress: Progress
 ) -> Array:
     """Of each sample: (N, m, m)."""
     spectra, m = checked(source, Sigma), source.m

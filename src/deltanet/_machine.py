@@ -4,9 +4,10 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def cores():
+def cores() -> int:
     """Processors that this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
@@ -14,7 +15,7 @@ def cores():
         return os.cpu_count() or 1
 
 
-def last_level_cache():
+def last_level_cache() -> int:
     """Bytes of the largest cache that core 0 writes through; 32 MiB where the system does not tell."""
     sizes = []
     for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
@@ -23,7 +24,7 @@ def last_level_cache():
     return max(sizes, default=2**25)
 
 
-def available_memory():
+def available_memory() -> int:
     """Bytes that a new array may take; sys.maxsize where the system does not tell."""
     try:
         return min(_free(), _allowance())
@@ -31,7 +32,7 @@ def available_memory():
         return sys.maxsize
 
 
-def _free():
+def _free() -> int:
     """Bytes that the system could give."""
     if sys.platform == "win32":
         return _free_windows()
@@ -42,18 +43,20 @@ def _free():
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _free_windows():
+def _free_windows() -> int:
+
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32)] + [
             (name, ctypes.c_uint64) for name in ("total", "free", "a", "b", "c", "d", "e")
         ]
 
     status = Status(length=ctypes.sizeof(Status))
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return status.free
+    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+    kernel.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status.free)
 
 
-def _allowance():
+def _allowance() -> int:
     """Bytes left of what the control group of this process allows it."""
     group = Path("/sys/fs/cgroup")
     try:

@@ -1,13 +1,17 @@
 """Sizes, refusals before anything is allocated, and the cache of memory that is used again."""
 
 import math
+from typing import Any
+
+from numpy.typing import NDArray
 
 from deltanet import _limits
 from deltanet._core import buffers
-from deltanet._machine import available_memory
+from deltanet._machine import available_memory as available_memory
+from deltanet._types import DType, Shape
 
 
-def room(shape, kind, what, instead):
+def room(shape: Shape, kind: DType, what: str, instead: str) -> None:
     """Raise MemoryError if an array of this shape exceeds the memory available."""
     nbytes = math.prod(shape) * kind.itemsize
     if nbytes < _limits.WORTH_A_LOOK_BYTES:
@@ -21,28 +25,29 @@ def room(shape, kind, what, instead):
         )
 
 
-def human(nbytes):
+def human(nbytes: float) -> str:
     """A size in words: 1.5 GB, by powers of 1000."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
-        if nbytes < 1000 or unit == "PB":
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if nbytes < 1000:
             return f"{nbytes} bytes" if unit == "bytes" else f"{nbytes:.1f} {unit}"
         nbytes /= 1000
+    return f"{nbytes:.1f} PB"
 
 
-def empty(shape, kind, what, instead):
+def empty(shape: Shape, kind: DType, what: str, instead: str) -> NDArray[Any]:
     """A new array, not initialised, in memory that was used before where that fits."""
     room(shape, kind, what, instead)
     return buffers.lend(shape, kind)
 
 
-def zeros(shape, kind, what, instead):
+def zeros(shape: Shape, kind: DType, what: str, instead: str) -> NDArray[Any]:
     """A new array of zeros."""
     array = empty(shape, kind, what, instead)
     array.fill(0)
     return array
 
 
-def cache_info():
+def cache_info() -> dict[str, int]:
     """What is kept for the next calls: memory of results that have died, and workspaces of threads.
 
     Returns
@@ -65,7 +70,7 @@ def cache_info():
     }
 
 
-def clear_cache():
+def clear_cache() -> None:
     """Give the memory that `cache_info` counts back to the system. No array in use is touched.
 
     Examples

@@ -1,7 +1,7 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -9,13 +9,27 @@ from numpy.typing import ArrayLike, DTypeLike
 from deltanet import _columns, _memory, _params, _scaling, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
 from deltanet._core.engine import Engine
-from deltanet._jacobian import FRESH, Factors, Jacobian
+from deltanet._factors import Factors
+from deltanet._jacobian import FRESH, Jacobian
+from deltanet._kfac import KFAC
 from deltanet._labels import Labels
+from deltanet._types import (
+    Activation,
+    Array,
+    DType,
+    Pair,
+    Pairs,
+    Progress,
+    Scaling,
+    Seed,
+    Shape,
+    Wrt,
+)
 
 if TYPE_CHECKING:
     from deltanet._io.torch import TorchModule
 
-Activation = str | tuple[str, float]
+Block = tuple[Array, Array | None]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -81,8 +95,14 @@ class MLP:
     """
 
     def __init__(
-        self, sizes, activation="tanh", output="identity", bias=True, dtype="float64", seed=None
-    ):
+        self,
+        sizes: Sequence[int],
+        activation: Activation | Sequence[Activation] = "tanh",
+        output: Activation = "identity",
+        bias: bool = True,
+        dtype: DTypeLike = "float64",
+        seed: Seed = None,
+    ) -> None:
         sizes, dtype = _validate.sizes(sizes), _validate.dtype(dtype)
         hidden = _validate.hidden(activation, len(sizes) - 2)
         pairs = _validate.activations([*hidden, output], len(sizes) - 1)
@@ -92,13 +112,21 @@ class MLP:
         for W, (name, _) in zip(self.weights, pairs, strict=True):
             W[...] = random.standard_normal(W.shape) * np.sqrt(REGISTRY[name].gain / W.shape[1])
 
-    def _build(self, sizes, pairs, biases, dtype, input_scaling, output_scaling):
+    def _build(
+        self,
+        sizes: tuple[int, ...],
+        pairs: list[Pair],
+        biases: tuple[bool, ...],
+        dtype: DType,
+        input_scaling: Scaling | None,
+        output_scaling: Scaling | None,
+    ) -> None:
         """Lay out theta and the compiled engine; theta is left at zero."""
         *offsets, P = _params.offsets(sizes, biases)
         _memory.room((P,), dtype, "the parameters", "use a smaller net")
         self._sizes, self._pairs = sizes, pairs
         self._scaling = input_scaling, output_scaling
-        self._labels = {}
+        self._labels: dict[str, tuple[str, ...] | None] = {}
         self._params = np.zeros(P, dtype)
         blocks = _params.views(self._params, sizes, biases)
         self._weights, self._biases = (tuple(group) for group in zip(*blocks, strict=True))
@@ -133,15 +161,15 @@ class MLP:
     @classmethod
     def from_layers(
         cls,
-        weights,
-        biases,
-        activations,
-        input_shift=None,
-        input_scale=None,
-        output_shift=None,
-        output_scale=None,
-        dtype=None,
-    ):
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike | None],
+        activations: Sequence[Activation],
+        input_shift: ArrayLike | None = None,
+        input_scale: ArrayLike | None = None,
+        output_shift: ArrayLike | None = None,
+        output_scale: ArrayLike | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> Self:
         """A net of given layers and scalings: x' = (x - shift) / scale, y' = y * scale + shift.
 
         Parameters
@@ -202,7 +230,7 @@ class MLP:
         output: Activation = "identity",
         bias: bool = True,
         dtype: DTypeLike = "float64",
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
     ) -> Self:
         """A new net for data in any units: its layers see inputs and outputs of mean 0 and deviation 1.
 
@@ -246,18 +274,18 @@ class MLP:
         scalings = _scaling.from_data(X, Y, net.activations[-1] == "identity")
         return cls.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=dtype)
 
-    def _blocks(self):
+    def _blocks(self) -> Iterator[Block]:
         return zip(self._weights, self._biases, strict=True)
 
     # What the net is
 
     @property
-    def sizes(self):
+    def sizes(self) -> tuple[int, ...]:
         """Widths n_0, ..., n_L, a tuple of int."""
         return self._sizes
 
     @property
-    def activations(self):
+    def activations(self) -> tuple[Activation, ...]:
         """One activation a layer: a name, or (name, parameter, ...) where these are not the defaults."""
         return tuple(
             name if parameters == REGISTRY[name].defaults else (name, *parameters)
@@ -265,58 +293,58 @@ class MLP:
         )
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """float64 or float32: of the parameters and of every result."""
         return self._params.dtype
 
     @property
-    def num_params(self):
+    def num_params(self) -> int:
         """P, the count of all weights and biases."""
         return self._params.size
 
     @property
-    def params(self):
+    def params(self) -> Array:
         """theta, (P,), writable: W^(1) row-major, b^(1), ..., W^(L), b^(L), without biases that are None."""
         return self._params
 
     @params.setter
-    def params(self, value):
+    def params(self, value: ArrayLike) -> None:
         self._params[...] = _validate.vector(value, self._params.size, "params")
 
     @property
-    def weights(self):
+    def weights(self) -> tuple[Array, ...]:
         """W^(1), ..., W^(L): views of shape (n_out, n_in) into `params`."""
         return self._weights
 
     @property
-    def biases(self):
+    def biases(self) -> tuple[Array | None, ...]:
         """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
     @property
-    def input_shift(self):
+    def input_shift(self) -> Array | None:
         """(n_0,), read-only, or None: x' = (x - shift) / scale goes into the first layer."""
         return self._scaling[0] and self._scaling[0][0]
 
     @property
-    def input_scale(self):
+    def input_scale(self) -> Array | None:
         """(n_0,) or None: see `input_shift`."""
         return self._scaling[0] and self._scaling[0][1]
 
     @property
-    def output_shift(self):
+    def output_shift(self) -> Array | None:
         """(m,), read-only, or None: y' = y * scale + shift is what a call returns."""
         return self._scaling[1] and self._scaling[1][0]
 
     @property
-    def output_scale(self):
+    def output_scale(self) -> Array | None:
         """(m,) or None: see `output_shift`."""
         return self._scaling[1] and self._scaling[1][1]
 
-    input_names = Labels("Names of the n_0 inputs", 0)
-    output_names = Labels("Names of the m outputs", -1)
-    input_units = Labels("Units of the n_0 inputs", 0)
-    output_units = Labels("Units of the m outputs", -1)
+    input_names: Labels = Labels("Names of the n_0 inputs", 0)
+    output_names: Labels = Labels("Names of the m outputs", -1)
+    input_units: Labels = Labels("Units of the n_0 inputs", 0)
+    output_units: Labels = Labels("Units of the m outputs", -1)
 
     def to_torch(self) -> "TorchModule":
         """The same net as a torch module, with copies of the parameters.
@@ -352,7 +380,7 @@ class MLP:
 
         return to_torch(self)
 
-    def unravel(self, v):
+    def unravel(self, v: ArrayLike) -> list[Block]:
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.
 
         Parameters
@@ -379,7 +407,7 @@ class MLP:
         v = _validate.vector(v, self.num_params, "v")
         return _params.views(v, self._sizes, self._kept.biases)
 
-    def ravel(self, blocks):
+    def ravel(self, blocks: Iterable[tuple[ArrayLike, ArrayLike | None]]) -> Array:
         """[(W, b), ...] as one new vector of P numbers: the inverse of `unravel`.
 
         Parameters
@@ -416,7 +444,7 @@ class MLP:
 
     # Evaluation
 
-    def __call__(self, X, out=None, threads=None):
+    def __call__(self, X: ArrayLike, out: Array | None = None, threads: int | None = None) -> Array:
         """y, the outputs.
 
         Parameters
@@ -454,7 +482,7 @@ class MLP:
         self._engine.run(lead[0] if lead else 1, X=X, y=y, threads=_validate.count(threads))
         return y
 
-    def jacobian(self, X, wrt=None, threads=None):
+    def jacobian(self, X: ArrayLike, wrt: Wrt = None, threads: int | None = None) -> Jacobian:
         """dy/dtheta in its factors: never N * m * P numbers.
 
         ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
@@ -496,14 +524,16 @@ class MLP:
                 return Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
         return self._factors(X, wrt, threads)
 
-    def _factors(self, X, wrt, threads, Jx=None):
+    def _factors(
+        self, X: ArrayLike, wrt: Wrt, threads: int | None, Jx: Array | None = None
+    ) -> Jacobian:
         """The Jacobian, and with Jx also dy/dx from the same pass."""
         X, lead = self._samples(X)
         kept = self._keep(wrt)
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
         J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
-        if kept.holds(0):
+        if J._first_weight is not None:
             J._first_weight[...] = self._weights[0]
         self._engine.run(
             lead[0] if lead else 1,
@@ -517,7 +547,7 @@ class MLP:
         )
         return J
 
-    def linearize(self, X, threads=None):
+    def linearize(self, X: ArrayLike, threads: int | None = None) -> tuple[Array, Array, Jacobian]:
         """y, dy/dx and dy/dtheta in its factors, from one pass.
 
         Parameters
@@ -550,9 +580,16 @@ class MLP:
         shape = (*lead, self._sizes[-1], self._sizes[0])
         Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
         J = self._factors(X, None, threads, Jx)
+        assert J.outputs is not None  # of a net
         return J.outputs, Jx, J
 
-    def jacobian_dense(self, X, wrt=None, out=None, threads=None):
+    def jacobian_dense(
+        self,
+        X: ArrayLike,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
         """dy/dtheta as one array, in one fused pass over blocks of samples.
 
         ``dy_o/dW^(k)_ji = delta^(k)_oj h^(k-1)_i,    dy_o/db^(k)_j = delta^(k)_oj``
@@ -609,7 +646,9 @@ class MLP:
         )
         return out
 
-    def input_jacobian(self, X, out=None, threads=None):
+    def input_jacobian(
+        self, X: ArrayLike, out: Array | None = None, threads: int | None = None
+    ) -> Array:
         """dy/dx = delta^(1) W^(1) diag(1 / input_scale).
 
         Parameters
@@ -651,7 +690,15 @@ class MLP:
 
     # Fused from X on: X of any length, also a memory map, and nothing but the result is made
 
-    def jvp(self, X, v, wrt=None, out=None, threads=None, progress=None):
+    def jvp(
+        self,
+        X: ArrayLike,
+        v: ArrayLike,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """J v: the change of the outputs for a change v of the parameters, forward without any delta.
 
         ``dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k),    dh^(k) = f'(v^(k)) dv^(k)``
@@ -690,7 +737,15 @@ class MLP:
         """
         return _verbs.jvp(self._source(X, wrt), v, out, threads, progress)
 
-    def vjp(self, X, u, wrt=None, out=None, threads=None, progress=None):
+    def vjp(
+        self,
+        X: ArrayLike,
+        u: ArrayLike,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """J^T u: the gradient of ``sum u_so y_so``, by plain back-propagation.
 
         ``dW^(k) = sum_s d^(k)T h^(k-1),    db^(k) = sum_s d^(k)`` with the rows d = u^T delta, one a sample.
@@ -729,7 +784,15 @@ class MLP:
         """
         return _verbs.vjp(self._source(X, wrt), u, out, threads, progress)
 
-    def normal_equations(self, X, R, H=None, wrt=None, threads=None, progress=None):
+    def normal_equations(
+        self,
+        X: ArrayLike,
+        R: ArrayLike,
+        H: ArrayLike | None = None,
+        wrt: Wrt = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> tuple[Array, Array]:
         """J^T H J and J^T H R in one pass: the normal equations of weighted least squares.
 
         Parameters
@@ -768,7 +831,15 @@ class MLP:
         """
         return _verbs.normal_equations(self._source(X, wrt), R, H, threads, progress)
 
-    def ggn(self, X, H=None, wrt=None, out=None, threads=None, progress=None):
+    def ggn(
+        self,
+        X: ArrayLike,
+        H: ArrayLike | None = None,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """J^T H J: the generalized Gauss-Newton matrix over all samples.
 
         Parameters
@@ -810,7 +881,15 @@ class MLP:
         """
         return _verbs.ggn(self._source(X, wrt), H, out, threads, progress)
 
-    def ggn_diagonal(self, X, H=None, wrt=None, out=None, threads=None, progress=None):
+    def ggn_diagonal(
+        self,
+        X: ArrayLike,
+        H: ArrayLike | None = None,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """The diagonal of `ggn`, without the matrix.
 
         ``sum_s (sum_op delta_soj H_sop delta_spj) h_si^2``
@@ -849,7 +928,14 @@ class MLP:
         """
         return _verbs.ggn_diagonal(self._source(X, wrt), H, out, threads, progress)
 
-    def kfac(self, X, H=None, wrt=None, threads=None, progress=None):
+    def kfac(
+        self,
+        X: ArrayLike,
+        H: ArrayLike | None = None,
+        wrt: Wrt = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> KFAC:
         """The Kronecker factors of each layer's block of `ggn`: see `Jacobian.kfac`.
 
         ``A = (1/N) sum_s [h 1]^T [h 1],    B = sum_s delta^T H delta``
@@ -892,7 +978,14 @@ class MLP:
         """
         return _verbs.kfac(self._source(X, wrt), H, threads, progress)
 
-    def row_norms_squared(self, X, wrt=None, out=None, threads=None, progress=None):
+    def row_norms_squared(
+        self,
+        X: ArrayLike,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """The squared norms of the rows of J: the diagonal of `gram`.
 
         ``|J_so|^2 = sum_k |delta^(k)_so|^2 (|h^(k-1)_s|^2 + 1)``
@@ -929,7 +1022,15 @@ class MLP:
         """
         return _verbs.row_norms_squared(self._source(X, wrt), out, threads, progress)
 
-    def gram(self, X, X2=None, wrt=None, out=None, threads=None, progress=None):
+    def gram(
+        self,
+        X: ArrayLike,
+        X2: ArrayLike | None = None,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """J J'^T, the empirical neural tangent kernel of the samples X and X2: see `Jacobian.gram`.
 
         ``K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)``
@@ -974,7 +1075,15 @@ class MLP:
         source = self._source(X, wrt)
         return _verbs.gram(source, other, out=out, threads=threads, progress=progress)
 
-    def covariance(self, X, Sigma, wrt=None, out=None, threads=None, progress=None):
+    def covariance(
+        self,
+        X: ArrayLike,
+        Sigma: ArrayLike | Pairs | KFAC,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
         """J Sigma J^T of each sample: see `Jacobian.covariance`.
 
         Parameters
@@ -1015,24 +1124,32 @@ class MLP:
         """The columns that `wrt` keeps."""
         return self._kept if wrt is None else _columns.kept(wrt, self._sizes, self._kept.biases)
 
-    def _samples(self, X):
+    def _samples(self, X: ArrayLike) -> tuple[Array, Shape]:
         """X where the core can read it, and the leading shape of every result: (N,) or ()."""
         if not self._engine.reads(X):
             X = _validate.ready(_validate.samples(X, self._sizes[0], self.dtype), self.dtype)
         return X, X.shape[:-1]
 
-    def _source(self, X, wrt):
+    def _source(self, X: ArrayLike, wrt: Wrt) -> _verbs.Source:
         """X as a source of factors, for the verbs."""
         kept = self._keep(wrt)
-        rows = X
-        if not self._engine.reads(X):
-            rows = _validate.samples(X, self._sizes[0], self.dtype)
+        rows: Array = (
+            X if self._engine.reads(X) else _validate.samples(X, self._sizes[0], self.dtype)
+        )
         read = (X, rows, self._params)
         return _verbs.Source(
             self._engine, self._sizes, self.dtype, kept, rows.shape[:-1], X=rows, read=read
         )
 
-    def _result(self, out, shape, what, instead, X, given):
+    def _result(
+        self,
+        out: Array | None,
+        shape: Shape,
+        what: str,
+        instead: str,
+        X: Array,
+        given: ArrayLike,
+    ) -> Array:
         """`out`, or a fresh array; X is what the core reads, `given` what the caller passed for it."""
         if out is None:
             return _memory.empty(shape, self.dtype, what, instead)
@@ -1042,7 +1159,7 @@ class MLP:
 
     # The net as a value
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         *hidden, output = self.activations
         biases = self._kept.biases
         biased = "" if all(biases) else f", bias={list(biases) if any(biases) else False}"
@@ -1056,7 +1173,7 @@ class MLP:
             f"dtype='{self.dtype}'{biased}{scaled})"
         )
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):
             return NotImplemented
         return (
@@ -1064,32 +1181,33 @@ class MLP:
             and self._kept.biases == other._kept.biases
             and np.array_equal(self._params, other._params)
             and all(
-                (a is None) == (b is None) and (a is None or np.array_equal(a, b))
+                a is b if a is None or b is None else np.array_equal(a, b)
                 for a, b in zip(self._scaling, other._scaling, strict=True)
             )
         )
 
-    __hash__ = None
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
-    def copy(self):
+    def copy(self) -> "MLP":
         """A net of the same values that shares no memory with this one."""
         return self.astype(self.dtype)
 
-    def astype(self, dtype):
+    def astype(self, dtype: DTypeLike) -> "MLP":
         """A new net with parameters and scalings converted to `dtype`, "float64" or "float32"."""
-        input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
         net = MLP.from_layers(
             self._weights,
             self._biases,
             self.activations,
-            *input_scaling,
-            *output_scaling,
-            dtype=dtype,
+            self.input_shift,
+            self.input_scale,
+            self.output_shift,
+            self.output_scale,
+            dtype,
         )
         net._labels = self._labels.copy()
         return net
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         input_scaling, output_scaling = (pair or (None, None) for pair in self._scaling)
         weights = [W.copy() for W in self._weights]
         blocks = weights, [b if b is None else b.copy() for b in self._biases]

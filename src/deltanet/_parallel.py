@@ -11,6 +11,7 @@ import ctypes
 import os
 from itertools import product
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import scipy
 from scipy.linalg import cython_blas
@@ -30,11 +31,12 @@ _OPENMP = 2  # what they return in a build with OpenMP, where each thread has a 
 _OPENMP_NAMES = ("omp_get_max_threads", "omp_set_num_threads")
 
 
+Functions = tuple[int, int, bool]  # of a library: address of get, address of set, per thread
 VARIABLE = "DELTANET_NUM_THREADS"
 _number = _validate.threads(os.environ.get(VARIABLE) or _machine.cores(), VARIABLE)
 
 
-def set_num_threads(threads):
+def set_num_threads(threads: SupportsIndex) -> None:
     """Set how many threads a call may use if it is not given `threads=`.
 
     At the start it is the environment variable DELTANET_NUM_THREADS, or else the count of cores.
@@ -62,12 +64,12 @@ def set_num_threads(threads):
     _number = _validate.threads(threads)
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """How many threads a call may use if it is not given `threads=`."""
     return _number
 
 
-def held_blas():
+def held_blas() -> hold.Hold:
     """A context in which SciPy's BLAS uses one thread; the last to leave restores what the first has found.
 
     Contexts may be nested, and may overlap in any number of threads. What somebody else sets meanwhile is not
@@ -78,7 +80,7 @@ def held_blas():
     return hold.Hold()
 
 
-def _linked():
+def _linked() -> list[Functions]:
     """The functions of the library that SciPy's products are linked with.
 
     The system's loader says which that is: it looks for a name in a module, then in what the module needs.
@@ -89,7 +91,7 @@ def _linked():
         return []
 
 
-def _loaded():
+def _loaded() -> list[Functions]:
     """Those of SciPy's own folder, or else of all BLAS libraries in the process (Windows)."""
     controllers = search().select(user_api="blas").lib_controllers
     package = Path(scipy.__file__).parent
@@ -98,7 +100,7 @@ def _loaded():
     return [functions for c in own or controllers for functions in _functions(c.dynlib)]
 
 
-def search():
+def search() -> Any:
     """A ThreadpoolController, made in a thread, where no handler of a signal runs.
 
     It calls itself back through C: an exception in such a call is lost, and with it the library that it was
@@ -106,11 +108,11 @@ def search():
     """
     from threadpoolctl import ThreadpoolController
 
-    found = []
+    found: list[Any] = []
     done = _thread.allocate_lock()
     done.acquire()
 
-    def work():
+    def work() -> None:
         try:
             found.append(ThreadpoolController())
         except Exception as error:
@@ -125,12 +127,14 @@ def search():
     return found[0]
 
 
-def _functions(library):
+def _functions(library: ctypes.CDLL) -> list[Functions]:
     """[(address of get, address of set, per thread)] of a library, or [] where it has none that are known."""
     layers = [name for name in _LAYERS if hasattr(library, name)]
     per_thread = bool(layers) and library[layers[0]]() == _OPENMP
     for names in [_OPENMP_NAMES] if per_thread else _NAMES:
         if all(hasattr(library, name) for name in names):
+            get: Any  # an address is not None
+            set_: Any
             get, set_ = (ctypes.cast(library[name], ctypes.c_void_p).value for name in names)
             return [(get, set_, per_thread)]
     return []

@@ -6,7 +6,7 @@ it: `biases` says of each layer whether it has one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -50,7 +50,7 @@ def views(
     return blocks
 
 
-def split(buffer, shapes):
+def split(buffer: NDArray[Any], shapes: Iterable[tuple[int, ...]]) -> list[NDArray[Any]]:
     """Arrays of these shapes, one behind the other in `buffer`.
 
     One buffer where many arrays could be: malloc gives it back without a page fault.

@@ -1,10 +1,13 @@
 """Progress of a long call: the caller's function, a bar, or nothing."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from deltanet._types import Progress, Report
 
 
 @contextmanager
-def reporting(progress, total, unit="samples"):
+def reporting(progress: Progress, total: int, unit: str = "samples") -> Iterator[Report]:
     """A function of what is done: the caller's callback (done, total), a bar, or None."""
     if callable(progress):
         yield lambda done: progress(done, total)

@@ -1,11 +1,10 @@
 """Scalings of a net from data: the mean and the standard deviation of each column."""
 
 import numpy as np
-from numpy.typing import NDArray
+
+from deltanet._types import Array
 
 ROUNDING = 8  # units in the last place of its largest entry, by which a constant column may vary
-
-Array = NDArray[np.floating]
 
 
 def from_data(

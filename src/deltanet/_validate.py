@@ -6,21 +6,23 @@ the rule and the value.
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from deltanet._activations import ALIASES, REGISTRY, similar
 from deltanet._limits import WIDEST_LAYER
 from deltanet._params import offsets
+from deltanet._types import Array, DType, Pair, Scaling
 
+Places = list[tuple[int, bool, bool]]  # (layer, whether W is kept, whether b is)
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
-def sizes(value):
+def sizes(value: Iterable[SupportsIndex]) -> tuple[int, ...]:
     """Layer widths n_0 .. n_L as a tuple of ints, L >= 1."""
     try:
         widths = tuple(operator.index(n) for n in value)
@@ -34,7 +36,7 @@ def sizes(value):
     return widths
 
 
-def dtype(value):
+def dtype(value: DTypeLike) -> DType:
     """float64 or float32, in native byte order."""
     try:
         kind = np.dtype(value)
@@ -45,7 +47,7 @@ def dtype(value):
     return kind
 
 
-def activation(spec: Any) -> tuple[str, tuple[float, ...]]:
+def activation(spec: object) -> Pair:
     """(name, parameters) of one activation, by the name that the registry has for it."""
     given, *values = (spec,) if isinstance(spec, str) else spec if _is_spec(spec) else (None,)
     if given is None:
@@ -89,7 +91,7 @@ def _parameters(
     return numbers
 
 
-def _is_spec(spec: Any) -> bool:
+def _is_spec(spec: object) -> TypeGuard[Sequence[Any]]:
     """A name and parameters, as one sequence."""
     return isinstance(spec, (tuple, list)) and len(spec) > 1 and isinstance(spec[0], str)
 
@@ -110,7 +112,7 @@ def functions(
     return name, f, fprime, fsecond, c_code
 
 
-def activations(specs, layers):
+def activations(specs: Iterable[object], layers: int) -> list[Pair]:
     """[(name, parameters)] for every layer."""
     if isinstance(specs, str) or not hasattr(specs, "__iter__"):
         raise TypeError(f"activations must be a sequence, one a layer; got {specs!r}")
@@ -125,7 +127,7 @@ def activations(specs, layers):
     return pairs
 
 
-def hidden(spec, layers):
+def hidden(spec: object, layers: int) -> list[Any]:
     """One specification for all hidden layers, or a sequence of one each, as a list."""
     if isinstance(spec, str) or (
         _is_spec(spec) and not any(isinstance(value, (str, tuple, list)) for value in spec[1:])
@@ -148,7 +150,9 @@ def hidden_sizes(value: Iterable[SupportsIndex]) -> list[int]:
         raise TypeError(f"hidden must be a sequence of integers; got {value!r}") from None
 
 
-def layers(weights, biases, kind):
+def layers(
+    weights: Iterable[Any], biases: Iterable[Any], kind: DTypeLike | None
+) -> tuple[list[NDArray[Any]], list[NDArray[Any] | None], tuple[int, ...], DType]:
     """([W], [b or None], sizes, dtype) from arrays whose shapes agree."""
     weights = [numbers(W, f"weights[{k}]") for k, W in enumerate(weights)]
     biases = list(biases)
@@ -157,7 +161,7 @@ def layers(weights, biases, kind):
             f"there must be one bias a weight, and one layer at least; got {len(weights)} weights "
             f"and {len(biases)} biases"
         )
-    widths = []
+    widths: list[int] = []
     for k, W in enumerate(weights):
         if W.ndim != 2:
             raise ValueError(f"weights[{k}] must have shape (n_out, n_in); got {W.shape}")
@@ -178,7 +182,9 @@ def layers(weights, biases, kind):
     return weights, biases, sizes(widths), dtype(kind)
 
 
-def scaling(shift, scale, width, kind, side):
+def scaling(
+    shift: ArrayLike | None, scale: ArrayLike | None, width: int, kind: DType, side: str
+) -> Scaling | None:
     """(shift, scale) as read-only arrays of shape (width,), or None where neither is given."""
     if shift is None and scale is None:
         return None
@@ -192,10 +198,10 @@ def scaling(shift, scale, width, kind, side):
             raise ValueError(f"{side}_{name} must be {rule}; got {value!r}")
         pair.append(np.broadcast_to(array, (width,)).copy())
         pair[-1].flags.writeable = False  # the core has a copy
-    return tuple(pair)
+    return pair[0], pair[1]
 
 
-def numbers(value, name):
+def numbers(value: Any, name: str) -> NDArray[Any]:
     """An array of real numbers."""
     try:
         array = np.asarray(value)
@@ -206,7 +212,7 @@ def numbers(value, name):
     return array
 
 
-def samples(X, width, kind):
+def samples(X: ArrayLike, width: int, kind: DType) -> NDArray[Any]:
     """X as an array of shape (N, width) or (width,), whatever its memory: a memory map stays one."""
     array = numbers(X, "X")
     if array.ndim not in (1, 2) or array.shape[-1] != width:
@@ -214,20 +220,20 @@ def samples(X, width, kind):
     return array
 
 
-def is_ready(array, kind):
+def is_ready(array: NDArray[Any], kind: DType) -> bool:
     """Whether the core can read an array of samples where it lies."""
     flags = array.flags
     return array.dtype == kind and flags.c_contiguous and flags.aligned
 
 
-def ready(array, kind):
+def ready(array: NDArray[Any], kind: DType) -> Array:
     """The same numbers where the core can read them: a copy, if they are not ready."""
     if type(array) is np.ndarray and is_ready(array, kind):
         return array
     return np.asarray(np.require(array, kind, ["C", "A"]))
 
 
-def vector(v, size, name):
+def vector(v: ArrayLike, size: int, name: str) -> NDArray[Any]:
     """v as an array of shape (size,)."""
     array = numbers(v, name)
     if array.shape != (size,):
@@ -235,7 +241,7 @@ def vector(v, size, name):
     return array
 
 
-def out(array, shape, kind, *inputs):
+def out(array: object, shape: tuple[int, ...], kind: DType, *inputs: object) -> Array:
     """`array`, when a result of this shape may be written into it."""
     if not isinstance(array, np.ndarray):
         raise ValueError(f"out must be a NumPy array; got {type(array).__name__}")
@@ -279,7 +285,7 @@ def flag(value: object, name: str) -> bool:
     return bool(value)
 
 
-def threads(value, name="threads"):
+def threads(value: SupportsIndex | str, name: str = "threads") -> int:
     """A count of threads, at least 1."""
     try:
         count = int(value) if isinstance(value, str) else operator.index(value)
@@ -290,12 +296,12 @@ def threads(value, name="threads"):
     return count
 
 
-def count(value):
+def count(value: SupportsIndex | None) -> int | None:
     """`threads` of a call: None, or a count."""
     return None if value is None else threads(value)
 
 
-def like(value, shape, name, kind):
+def like(value: ArrayLike, shape: tuple[int, ...], name: str, kind: DType) -> Array:
     """An array of this shape, converted to `kind`."""
     array = numbers(value, name)
     if array.shape != shape:
@@ -315,7 +321,7 @@ def block(value: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray
     return array
 
 
-def columns(value, shape, name, kind):
+def columns(value: Any, shape: tuple[int, ...], name: str, kind: DType) -> Array:
     """An array of this shape, or of several columns with the axis of the columns brought to the front."""
     if hasattr(value, "to_dense"):
         raise TypeError(
@@ -334,7 +340,7 @@ def columns(value, shape, name, kind):
     return front
 
 
-def weights(H, lead, m, kind):
+def weights(H: ArrayLike, lead: tuple[int, ...], m: int, kind: DType) -> Array:
     """H (N,) or symmetric (N, m, m), as the core reads it; of a single sample () or (m, m)."""
     array = numbers(H, "H")
     if array.shape not in (lead, (*lead, m, m)):
@@ -356,7 +362,7 @@ def weights(H, lead, m, kind):
 NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"
 
 
-def wrt(value, sizes, biases):
+def wrt(value: Any, sizes: Sequence[int], biases: Sequence[bool]) -> Places:
     """[(layer, whether W is kept, whether b is)] in the order of theta, of layers of which a part is kept."""
     layers = len(sizes) - 1
     if value is None or (isinstance(value, str) and value in ("weights", "biases", "last")):
@@ -367,7 +373,7 @@ def wrt(value, sizes, biases):
         return _mask(value, sizes, biases)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
-    found = {}
+    found: dict[int, tuple[bool, bool]] = {}
     for each in value:
         kind, k = each if isinstance(each, (tuple, list)) and len(each) == 2 else (None, each)
         try:
@@ -385,11 +391,12 @@ def wrt(value, sizes, biases):
     return [(k, *found[k]) for k in sorted(found)]
 
 
-def _mask(mask, sizes, biases):
+def _mask(mask: NDArray[np.bool_], sizes: Sequence[int], biases: Sequence[bool]) -> Places:
     """wrt as a boolean vector that is constant on each W and each b."""
     total = offsets(sizes, biases)[-1]
     if mask.shape != (total,):
         raise ValueError(f"wrt must have shape ({total},) as a boolean vector; got {mask.shape}")
+    kept: list[Any]
     kept, start = [], 0
     for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         wanted = []
@@ -406,7 +413,7 @@ def _mask(mask, sizes, biases):
     return kept
 
 
-def dampings(value):
+def dampings(value: ArrayLike) -> list[float]:
     """One damping or several, as a list of floats that are at least 0."""
     array = numbers(value, "damping")
     if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all() or (array < 0).any():
@@ -414,7 +421,7 @@ def dampings(value):
     return [float(each) for each in np.atleast_1d(array)]
 
 
-def covariance(Sigma, kept, sizes, kind):
+def covariance(Sigma: Any, kept: Any, sizes: Sequence[int], kind: DType) -> tuple[str, Any]:
     """(form, Sigma): "scalar", "diagonal", "kronecker", "low rank" or "dense", of the kept parameters."""
     P, first = kept.size, Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
     if isinstance(first, (list, tuple)) and not (len(first) and np.isscalar(first[0])):
@@ -432,7 +439,7 @@ def covariance(Sigma, kept, sizes, kind):
     return name, np.require(array, kind, ["C", "A"])
 
 
-def pairs(Sigma, kept, sizes, kind):
+def pairs(Sigma: Any, kept: Any, sizes: Sequence[int], kind: DType) -> list[tuple[Array, Array]]:
     """One Kronecker pair (A, B) for each kept layer."""
     shapes = kronecker_shapes(kept.layers, sizes)
     if len(Sigma) != len(shapes) or any(len(pair) != 2 for pair in Sigma):
@@ -446,7 +453,7 @@ def pairs(Sigma, kept, sizes, kind):
     ]
 
 
-def kronecker_shapes(layers, sizes):
+def kronecker_shapes(layers: Places, sizes: Sequence[int]) -> list[tuple[int, int]]:
     """(n_a, n_b), the sides of A and B, of each kept layer: A has rows for W and one for b, if kept."""
     return [(sizes[k] * W + b, sizes[k + 1]) for k, W, b in layers]
 
@@ -471,7 +478,9 @@ def kronecker(pairs: Any) -> tuple[list[tuple[NDArray[Any], NDArray[Any]]], np.d
                 raise ValueError(
                     f"{name} of layer {k} must be symmetric; {name} - {name}^T reaches {skew:.3g}"
                 )
-    return [tuple(np.require(C, kind, ["C", "A"]) for C in pair) for pair in found], kind
+    return [
+        (np.require(A, kind, ["C", "A"]), np.require(B, kind, ["C", "A"])) for A, B in found
+    ], kind
 
 
 def common_dtype(arrays: Iterable[NDArray[Any]]) -> np.dtype[Any]:
@@ -531,7 +540,7 @@ def row_weights(R: Any, rows: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[A
     return np.require(array, kind, ["C", "A"])
 
 
-def table(X, width):
+def table(X: ArrayLike, width: int) -> NDArray[Any]:
     """X as (N, width) whatever its memory: a memory map stays one."""
     array = numbers(X, "X")
     if array.ndim != 2 or array.shape[1] != width:
@@ -539,7 +548,7 @@ def table(X, width):
     return array
 
 
-def finite(array, name):
+def finite(array: NDArray[Any], name: str) -> NDArray[Any]:
     """`array`, when no entry is NaN or infinite."""
     good = np.isfinite(array)
     if not good.all():
@@ -549,7 +558,7 @@ def finite(array, name):
     return array
 
 
-def pair_of_data(net, X, Y):
+def pair_of_data(net: Any, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     """(X, Y) as finite float64 tables of N >= 1 rows and the net's widths."""
     kind = np.dtype(np.float64)
     X = np.require(table(X, net.sizes[0]), kind, ["C", "A"])
@@ -558,7 +567,7 @@ def pair_of_data(net, X, Y):
     return finite(X, "X"), finite(like(Y, (len(X), net.sizes[-1]), "Y", kind), "Y")
 
 
-def at_least_zero(value, shape, name):
+def at_least_zero(value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
     """Finite numbers of at least 0, as a float64 array of this shape."""
     array = finite(like(value, shape, name, np.dtype(np.float64)), name)
     if (array < 0).any():
@@ -586,19 +595,19 @@ def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArr
     return tables
 
 
-def sample_weights(value, N):
+def sample_weights(value: ArrayLike | None, N: int) -> Array | None:
     """(N,) weights, or None."""
     return None if value is None else at_least_zero(value, (N,), "weights")
 
 
-def prior(value, P):
+def prior(value: ArrayLike, P: int) -> float | Array:
     """A precision as a float, or (P,) of them."""
     if np.ndim(value) == 0:
         return float(at_least_zero(value, (), "prior"))
     return at_least_zero(value, (P,), "prior")
 
 
-def held_out(net, validation, N):
+def held_out(net: Any, validation: Any, N: int) -> int | tuple[Array, Array]:
     """The (X, Y) to validate on, or how many of N samples to hold out."""
     if isinstance(validation, (tuple, list)):
         if len(validation) != 2:
@@ -610,7 +619,7 @@ def held_out(net, validation, N):
     return min(N - 1, max(1, round(share * N)))
 
 
-def number(value, name, above=-math.inf, below=math.inf):
+def number(value: Any, name: str, above: float = -math.inf, below: float = math.inf) -> float:
     """A float above and below these bounds; an infinite bound may be met."""
     array = numbers(value, name)
     if array.shape != () or not (above < array < below or array == below == math.inf):
@@ -619,7 +628,7 @@ def number(value, name, above=-math.inf, below=math.inf):
     return float(array)
 
 
-def whole(value, name, least):
+def whole(value: SupportsIndex, name: str, least: int) -> int:
     """An integer of at least `least`."""
     try:
         count = operator.index(value)
@@ -630,7 +639,7 @@ def whole(value, name, least):
     return count
 
 
-def start(value, name):
+def start(value: float, name: str) -> float:
     """A loss to begin with."""
     if not math.isfinite(value):
         raise ValueError(f"{name} of the given net must be finite; got {value}")

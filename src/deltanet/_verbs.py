@@ -4,17 +4,24 @@ A `Source` says where the factors come from; what is then computed of them is th
 """
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from deltanet import _limits, _memory, _validate
+from deltanet._columns import Kept
 from deltanet._core import tiles
-from deltanet._core.engine import FORMS
+from deltanet._core.engine import FORMS, Engine
 from deltanet._kfac import KFAC
 from deltanet._params import views
 from deltanet._progress import reporting
+from deltanet._types import Array, DType, Progress, Shape
 
 BLOCKS = "pass blocks of X"
+Layers = Sequence[Array | None]
+Matrices = tuple[Array, Array]
 
 
 class Source:
@@ -34,12 +41,25 @@ class Source:
         Rows of J a sample, which factors may have in place of the outputs of a net: `m`.
     """
 
-    def __init__(self, engine, sizes, dtype, kept, lead, X=None, factors=None, read=(), rows=None):
+    def __init__(
+        self,
+        engine: Engine,
+        sizes: tuple[int, ...],
+        dtype: DType,
+        kept: Kept,
+        lead: Shape,
+        X: Any = None,
+        factors: Any = None,
+        read: Sequence[Any] = (),
+        rows: int | None = None,
+    ) -> None:
         self.engine, self.sizes, self.dtype, self.kept = engine, sizes, dtype, kept
         self.lead, self.X, self.factors, self.read = lead, X, factors, read
         self.N, self.m = (lead[0] if lead else 1), (sizes[-1] if rows is None else rows)
 
-    def result(self, out, shape, what, *others, instead=BLOCKS):
+    def result(
+        self, out: Array | None, shape: Shape, what: str, *others: Array, instead: str = BLOCKS
+    ) -> Array:
         """`out` where it was given and fits, else a new array."""
         if out is None:
             out = _memory.empty(shape, self.dtype, what, instead)
@@ -49,13 +69,22 @@ class Source:
             out.fill(0)
         return out
 
-    def sum(self, out, shape, what, *others, instead=BLOCKS):
+    def sum(
+        self, out: Array | None, shape: Shape, what: str, *others: Array, instead: str = BLOCKS
+    ) -> Array:
         """The same, filled with zeros."""
         array = self.result(out, shape, what, *others, instead=instead)
         array.fill(0)
         return array
 
-    def run(self, threads, progress=None, samplewise=(), add=False, **wanted):
+    def run(
+        self,
+        threads: int | None,
+        progress: Progress = None,
+        samplewise: Sequence[str] = (),
+        add: bool = False,
+        **wanted: Any,
+    ) -> None:
         """One call of the core for all samples; in pieces where X has to be converted.
 
         `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written, or added to
@@ -76,12 +105,12 @@ class Source:
                     **(wanted | some),
                     add=add or part.start > 0,
                     threads=threads,
-                    progress=report and (lambda done, start=part.start: report(start + done)),
+                    progress=report and shifted(report, part.start),
                 )
             if report:
                 report(self.N)
 
-    def pieces(self):
+    def pieces(self) -> Iterator[tuple[slice, dict[str, Any]]]:
         """(slice of samples, arguments of `Engine.run`) of all samples."""
         if self.factors is not None:
             inputs, deltas = self.factors
@@ -93,37 +122,48 @@ class Source:
                 part = slice(start, min(start + _limits.COPY_SAMPLES, self.N))
                 yield part, {"X": _validate.ready(self.X[part], self.dtype)}
 
-    def is_whole(self):
+    def is_whole(self) -> bool:
         """Whether all of X is read at once."""
         return self.N <= _limits.COPY_SAMPLES or _validate.is_ready(self.X, self.dtype)
 
-    def whole(self):
+    def whole(self) -> Array:
         """All of X as the core reads it."""
         X = _validate.ready(self.X, self.dtype)
         return X if X.ndim == 2 else X[None]
 
-    def side(self):
+    def side(self) -> Array | tuple[Layers, Layers]:
         """This source as one side of a Gram matrix."""
         return self.factors if self.factors is not None else self.whole()
 
-    def samples(self, array, shape, name):
+    def samples(self, array: ArrayLike, shape: Shape, name: str) -> Array:
         """An argument with one row a sample, as the core reads it (N, ...)."""
         array = _validate.like(array, (*self.lead, *shape), name, self.dtype)
         return array.reshape(self.N, *shape)
 
-    def weights(self, H):
+    def weights(self, H: ArrayLike | None) -> Array | None:
         """H as (N,) or (N, m, m), or None."""
         return None if H is None else _validate.weights(H, self.lead, self.m, self.dtype)
 
 
-def outputs_like(source, v, name):
+def shifted(report: Callable[[int], object], start: int) -> Callable[[int], object]:
+    """`report`, of what is done from `start` on."""
+    return lambda done: report(start + done)
+
+
+def outputs_like(source: Source, v: ArrayLike, name: str) -> tuple[Array, bool]:
     """(array (columns, N, m), whether there was an axis of columns) of what has the shape of the outputs."""
     u = _validate.columns(v, (*source.lead, source.m), name, source.dtype)
     several = u.ndim > len(source.lead) + 1
     return u.reshape(len(u) if several else 1, source.N, source.m), several
 
 
-def jvp(source, v, out=None, threads=None, progress=None):
+def jvp(
+    source: Source,
+    v: ArrayLike,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """J v: (N, m), or (N, m, r) for several columns."""
     v = _validate.columns(v, (source.kept.size,), "v", source.dtype)
     several, shape = v.ndim == 2, (*source.lead, source.m)
@@ -143,7 +183,13 @@ def jvp(source, v, out=None, threads=None, progress=None):
     return out
 
 
-def vjp(source, u, out=None, threads=None, progress=None):
+def vjp(
+    source: Source,
+    u: ArrayLike,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """J^T u: (P,), or (P, r) for several columns."""
     columns, several = outputs_like(source, u, "u")
     P = source.kept.size
@@ -154,7 +200,12 @@ def vjp(source, u, out=None, threads=None, progress=None):
     return out.T if several else out
 
 
-def row_norms_squared(source, out=None, threads=None, progress=None):
+def row_norms_squared(
+    source: Source,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """|J_so|^2: (N, m)."""
     out = source.result(out, (*source.lead, source.m), "row_norms_squared")
     rows = out.reshape(source.N, source.m)
@@ -162,7 +213,13 @@ def row_norms_squared(source, out=None, threads=None, progress=None):
     return out
 
 
-def ggn_diagonal(source, H=None, out=None, threads=None, progress=None):
+def ggn_diagonal(
+    source: Source,
+    H: ArrayLike | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """The diagonal of J^T H J: (P,)."""
     H = source.weights(H)
     out = source.result(out, (source.kept.size,), "ggn_diagonal", *given(H))
@@ -170,7 +227,13 @@ def ggn_diagonal(source, H=None, out=None, threads=None, progress=None):
     return out
 
 
-def ggn(source, H=None, out=None, threads=None, progress=None):
+def ggn(
+    source: Source,
+    H: ArrayLike | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """J^T H J: (P, P)."""
     H = source.weights(H)
     P = source.kept.size
@@ -181,7 +244,13 @@ def ggn(source, H=None, out=None, threads=None, progress=None):
     return out
 
 
-def normal_equations(source, R, H=None, threads=None, progress=None):
+def normal_equations(
+    source: Source,
+    R: ArrayLike,
+    H: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Array, Array]:
     """(J^T H J, J^T H R) in one pass."""
     H, P = source.weights(H), source.kept.size
     R = source.samples(R, (source.m,), "R")
@@ -193,7 +262,15 @@ def normal_equations(source, R, H=None, threads=None, progress=None):
     return A, g
 
 
-def add_ggn(source, A, H, R, g, threads=None, progress=None):
+def add_ggn(
+    source: Source,
+    A: Array,
+    H: Array | None,
+    R: Array | None,
+    g: Array | None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None:
     """A += J^T H J in its lower half, and g += J^T H R where they are given."""
     engine, kept, m = source.engine, source.kept, source.m
     samplewise = [name for name, array in (("H", H), ("u", R)) if array is not None]
@@ -214,7 +291,18 @@ def add_ggn(source, A, H, R, g, threads=None, progress=None):
                         report(part.stop)
 
 
-def _some_rows(source, A, g, part, given, J, HJ, H, R, threads):
+def _some_rows(
+    source: Source,
+    A: Array,
+    g: Array | None,
+    part: slice,
+    given: dict[str, Any],
+    J: Array,
+    HJ: Array | None,
+    H: Array | None,
+    R: Array | None,
+    threads: int | None,
+) -> None:
     """The part of some samples: their dense rows, then tiles of the one result."""
     N, threads = part.stop - part.start, _validate.count(threads)
     J, HJ = J[:N], None if HJ is None else HJ[:N]
@@ -234,7 +322,7 @@ def _some_rows(source, A, g, part, given, J, HJ, H, R, threads):
     tiles.add_ggn(A, J.reshape(-1, P), None if HJ is None else HJ.reshape(-1, P), threads)
 
 
-def cut(given, part):
+def cut(given: dict[str, Any], part: slice) -> dict[str, Any]:
     """The same source, of some samples."""
     if "X" in given:
         return {"X": given["X"][part]}
@@ -244,7 +332,12 @@ def cut(given, part):
     }
 
 
-def kfac(source, H=None, threads=None, progress=None):
+def kfac(
+    source: Source,
+    H: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> KFAC:
     """The pairs (A, B) of each kept layer."""
     H, layers = source.weights(H), source.kept.layers
     sides = [n for pair in _validate.kronecker_shapes(layers, source.sizes) for n in pair]
@@ -261,7 +354,15 @@ def kfac(source, H=None, threads=None, progress=None):
     return KFAC.__new__(KFAC)._fill(pairs, biases, source.dtype)
 
 
-def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress=None, one=None):
+def gram(
+    source: Source,
+    other: Source | None = None,
+    outputs: int = tiles.ALL,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+    one: Layers | None = None,
+) -> Array:
     """J J'^T in one of its forms."""
     right = source if other is None else other
     m = source.m
@@ -289,11 +390,19 @@ def gram(source, other=None, outputs=tiles.ALL, out=None, threads=None, progress
     return out
 
 
-def covariance(source, Sigma, out=None, threads=None, progress=None):
+def covariance(
+    source: Source,
+    Sigma: Any,
+    out: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
     """J Sigma J^T of each sample: (N, m, m)."""
     if isinstance(Sigma, KFAC):
         if Sigma._pairs is None:
-            return _kronecker().covariance(source, Sigma, out, threads, progress)
+            from deltanet import _kronecker  # which imports this module
+
+            return _kronecker.covariance(source, Sigma, out, threads, progress)
         Sigma = Sigma._pairs
     form, Sigma = _validate.covariance(Sigma, source.kept, source.sizes, source.dtype)
     shape = (*source.lead, source.m, source.m)
@@ -304,13 +413,7 @@ def covariance(source, Sigma, out=None, threads=None, progress=None):
     return out
 
 
-def _kronecker():
-    from deltanet import _kronecker  # which imports this module
-
-    return _kronecker
-
-
-def parts(form, Sigma, source):
+def parts(form: str, Sigma: Any, source: Source) -> Any:
     """Sigma as the core reads it: see `Engine.point_sigma`."""
     if form == "diagonal":
         blocks = views(source.kept.spread(Sigma), source.sizes, source.kept.biases)
@@ -323,30 +426,33 @@ def parts(form, Sigma, source):
     return Sigma
 
 
-def given(*candidates):
+def given(*candidates: Array | None) -> list[Array]:
     """Those that are not None."""
     return [each for each in candidates if each is not None]
 
 
-def arrays(Sigma):
+def arrays(Sigma: Any) -> list[Array]:
     """The arrays of a Sigma, whatever its form."""
     if isinstance(Sigma, list):
         return [factor for pair in Sigma for factor in pair]
     return [Sigma] if isinstance(Sigma, np.ndarray) else []
 
 
-def full_covariance(source, Sigma, threads=None):
+def full_covariance(source: Source, Sigma: Any, threads: int | None = None) -> Array:
     """J Sigma J^T of every sample against every other: (N, m, N, m)."""
     N, m = source.N, source.m
     shape = (*source.lead, m, *source.lead, m)
     _memory.room(shape, source.dtype, "the full covariance", "use full=False")
     if isinstance(Sigma, KFAC):
         if Sigma._pairs is None:
-            return _kronecker().full_covariance(source, Sigma, threads)
+            from deltanet import _kronecker  # which imports this module
+
+            return _kronecker.full_covariance(source, Sigma, threads)
         Sigma = Sigma._pairs
     form, Sigma = _validate.covariance(Sigma, source.kept, source.sizes, source.dtype)
     if form == "scalar":
-        return gram(source, threads=threads) * Sigma
+        scaled: Array = gram(source, threads=threads) * Sigma
+        return scaled
     if form == "kronecker":
         return _full_kronecker(source, Sigma, threads)
     K = _memory.zeros((N * m, N * m), source.dtype, "the full covariance", "use full=False")
@@ -359,7 +465,7 @@ def full_covariance(source, Sigma, threads=None):
     return K.reshape(shape)
 
 
-def _full_by_rows(source, K, form, Sigma, threads):
+def _full_by_rows(source: Source, K: Array, form: str, Sigma: Array, threads: int | None) -> None:
     """K_ij = J_i (J_j Sigma)^T, for some rows j of J at a time."""
     P, rows = source.kept.size, len(K)
     step = max(1, _limits.ROW_BYTES // max(1, P * source.dtype.itemsize))
@@ -382,9 +488,10 @@ def _full_by_rows(source, K, form, Sigma, threads):
         K[:, part] = jvp(source, JS.T, threads=threads).reshape(rows, len(J))
 
 
-def _full_kronecker(source, Sigma, threads):
+def _full_kronecker(source: Source, Sigma: list[Matrices], threads: int | None) -> Array:
     """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
+    ones: list[Array | None]
     left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
     for (k, W, bias), (A, B) in zip(source.kept.layers, Sigma, strict=True):
         h1, left_deltas[k] = turned(source, inputs[k], deltas[k], W, bias, A, B, threads)
@@ -406,7 +513,16 @@ def _full_kronecker(source, Sigma, threads):
     return K
 
 
-def turned(source, h, delta, weights, bias, A, B, threads):
+def turned(
+    source: Source,
+    h: Array,
+    delta: Array,
+    weights: bool,
+    bias: bool,
+    A: Array,
+    B: Array,
+    threads: int | None,
+) -> Matrices:
     """([h 1] A (N, n_a), delta B (N, m, n_b)) of a layer, of its parts that are kept."""
     kept = ([h] if weights else []) + ([np.ones((len(h), 1), h.dtype)] if bias else [])
     h1 = np.concatenate(kept, axis=1)

@@ -5,8 +5,12 @@ The net is written out in complex NumPy, and each derivative is taken by a compl
 G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40, 1998).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,17 +18,26 @@ from numpy.typing import ArrayLike, NDArray
 from deltanet import _validate
 from deltanet._activations import REGISTRY
 from deltanet._params import offsets
+from deltanet._types import Seed
 
-STEP = 1e-30  # far below rounding, far above underflow
-CHUNK = 2**19  # complex numbers in one array of a reference pass
-FORMULAS = {name: each.formula for name, each in REGISTRY.items()}
-TOLERANCES = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
+if TYPE_CHECKING:
+    from deltanet._mlp import MLP
+
+__all__ = ["Check", "check_jacobian"]
+
+STEP: float = 1e-30  # far below rounding, far above underflow
+CHUNK: int = 2**19  # complex numbers in one array of a reference pass
+FORMULAS: dict[str, Callable[..., Any]] = {name: each.formula for name, each in REGISTRY.items()}
+TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
+
+
+Numbers = NDArray[Any]  # real or complex
 
 
 class _Reference:
     """The plain formula of a net in double precision, restartable at any layer."""
 
-    def __init__(self, net):
+    def __init__(self, net: MLP) -> None:
         self.layers = [
             (np.asarray(W, np.float64), _double(b, 0.0), REGISTRY[name].formula, parameters)
             for W, b, (name, parameters) in zip(
@@ -40,15 +53,15 @@ class _Reference:
             for value, default in zip(scalings, (0.0, 1.0, 0.0, 1.0), strict=True)
         )
 
-    def from_local_field(self, v, k):
+    def from_local_field(self, v: Numbers, k: int) -> Numbers:
         """y from v of layer k, counted from 0."""
         _, _, f, parameters = self.layers[k]
-        h = f(v, *parameters)
+        h: Numbers = f(v, *parameters)
         for W, b, f, parameters in self.layers[k + 1 :]:
             h = f(h @ W.T + b, *parameters)
         return h * self.out_scale + self.out_shift
 
-    def local_fields(self, X):
+    def local_fields(self, X: Numbers) -> list[tuple[Numbers, Numbers]]:
         """[(h, v)]: what each layer was given, and its local field."""
         pairs, h = [], (X - self.shift) / self.scale
         for W, b, f, parameters in self.layers:
@@ -56,7 +69,7 @@ class _Reference:
             h = f(pairs[-1][1] + 0j, *parameters).real
         return pairs
 
-    def layer_block(self, X, k, columns):
+    def layer_block(self, X: Numbers, k: int, columns: Numbers) -> Numbers:
         """dy/dtheta of some columns of layer k's block, (N, m, columns)."""
         h, v = self.local_fields(X)[k]
         n_out, n_in = self.layers[k][0].shape
@@ -73,7 +86,7 @@ class _Reference:
             blocks.append(self.from_local_field(field, k).imag / STEP)
         return np.moveaxis(np.concatenate(blocks), 0, -1)
 
-    def input_block(self, X):
+    def input_block(self, X: Numbers) -> Numbers:
         """dy/dx, (N, m, n_0)."""
         n = X.shape[1]
         field = X + 1j * STEP * np.eye(n)[:, None, :]
@@ -101,18 +114,24 @@ class Check:
         What the derivatives were compared with.
     """
 
-    errors: tuple
+    errors: tuple[float, ...]
     input_error: float
     tolerance: float
     oracle: str = "complex step"
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether every error is within the tolerance; NaN is not."""
         return all(error <= self.tolerance for error in (*self.errors, self.input_error))
 
 
-def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
+def check_jacobian(
+    net: MLP,
+    X: ArrayLike,
+    tolerance: float | None = None,
+    max_columns: int = 4096,
+    seed: Seed = 0,
+) -> Check:
     """Compare every derivative of a net at X with a complex step of its plain formula.
 
     The dense Jacobian, the factored one and dy/dx are each compared.
@@ -172,7 +191,11 @@ def check_jacobian(net, X, tolerance=None, max_columns=4096, seed=0):
     return Check(tuple(errors), input_error, default if tolerance is None else float(tolerance))
 
 
-def _deviation(one, other, exact):
+def __dir__() -> list[str]:
+    return __all__.copy()
+
+
+def _deviation(one: Numbers, other: Numbers, exact: Numbers) -> float:
     """The largest deviation of two blocks, relative to the largest entry; NaN where there is any."""
     largest = float(np.abs(exact).max())
     deviation = float(np.max([np.abs(one - exact), np.abs(other - exact)]))

@@ -1,0 +1,3 @@
+"""Types of the compiled `activation`: see activation.pyx."""
+
+NAMES: tuple[str, ...]

@@ -1,0 +1,28 @@
+"""Types that several modules share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating[Any]]
+DType = np.dtype[Any]  # float64 or float32
+Shape = tuple[int, ...]
+Scaling = tuple[Array, Array]  # shift, scale
+
+Activation = str | tuple[str, *tuple[float, ...]]
+Pair = tuple[str, tuple[float, ...]]  # an activation and its parameters
+
+Wrt = (  # which parameters: see `Jacobian.restrict`
+    Literal["last", "weights", "biases"]
+    | Sequence[int | tuple[Literal["weights", "biases"], int]]
+    | NDArray[np.bool_]
+    | None
+)
+Index = slice | Sequence[int] | Sequence[bool] | NDArray[np.integer[Any]] | NDArray[np.bool_]
+Pairs = Sequence[tuple[ArrayLike, ArrayLike]]  # (A, B) of each layer
+Seed = int | np.random.Generator | None
+
+Progress = Callable[[int, int], object] | bool | None  # of a caller: (done, total), or a bar
+Report = Callable[[int], object] | None  # what is made of it: done
