@@ -7,7 +7,7 @@ the rule and the value.
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, SupportsIndex, TypeGuard
 
 import numpy as np
@@ -201,15 +201,50 @@ def scaling(
     return pair[0], pair[1]
 
 
+PLAIN = {float, int, bool, np.float64, np.float32, np.int64, np.ndarray}  # without a mask
+CONVERSIONS = {"to_numpy": "to_numpy(float)", "toarray": "toarray()"}  # of a table, a sparse matrix
+
+
 def numbers(value: Any, name: str) -> NDArray[Any]:
-    """An array of real numbers."""
+    """A plain array of real numbers, none of them masked."""
+    unmasked(value, name)
     try:
-        array = np.asarray(value)
+        array = np.asanyarray(value)
     except ValueError:
         raise ValueError(f"{name} must be a rectangular array of real numbers") from None
+    except RuntimeError as error:  # torch's, of a tensor that requires a gradient
+        raise TypeError(f"{name} must be an array that NumPy can read: {error}") from None
+    if type(array) is not np.ndarray:
+        unmasked(array, name)  # of an object that makes an array of itself
+        array = np.asarray(array)
     if not np.can_cast(array.dtype, np.float32, "same_kind"):
-        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}")
+        ways = [call for attribute, call in CONVERSIONS.items() if hasattr(value, attribute)]
+        hint = f"; give {name}.{ways[0]}" if ways and array.dtype == object else ""
+        raise TypeError(f"{name} must hold real numbers; got dtype {array.dtype}{hint}")
     return array
+
+
+def unmasked(value: object, name: str) -> None:
+    """Refuse masked entries: a plain array would show the numbers that lie under the mask."""
+    if type(value) is not np.ndarray and is_masked(value):
+        raise ValueError(
+            f"{name} must have no masked entries: fill them, or leave these samples out"
+        )
+
+
+def is_masked(value: Any) -> bool:
+    """Whether an entry is masked, of an array or in nested sequences of as many levels as NumPy has axes."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    for _ in range(64):
+        kinds = set(map(type, parts))
+        if kinds <= PLAIN:  # most often numbers: this is to cost less than to make an array of them
+            return False
+        if any(issubclass(kind, np.ndarray) for kind in kinds - PLAIN):
+            if any(np.ma.is_masked(each) for each in parts if isinstance(each, np.ndarray)):
+                return True
+        inner = [each for each in parts if isinstance(each, (list, tuple))]
+        parts = list(chain.from_iterable(inner))
+    return False
 
 
 def samples(X: ArrayLike, width: int, kind: DType) -> NDArray[Any]:
@@ -243,8 +278,8 @@ def vector(v: ArrayLike, size: int, name: str) -> NDArray[Any]:
 
 def out(array: object, shape: tuple[int, ...], kind: DType, *inputs: object) -> Array:
     """`array`, when a result of this shape may be written into it."""
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"out must be a NumPy array; got {type(array).__name__}")
+    if type(array) is not np.ndarray and not isinstance(array, np.memmap):  # np.matrix, masked
+        raise ValueError(f"out must be a plain NumPy array; got {type(array).__name__}")
     if array.shape != shape or array.dtype != kind:
         raise ValueError(
             f"out must have shape {shape} and dtype {kind}; got {array.shape} and {array.dtype}"
@@ -370,7 +405,7 @@ def wrt(value: Any, sizes: Sequence[int], biases: Sequence[bool]) -> Places:
         parts = [(k, value != "biases", value != "weights" and biases[k]) for k in which]
         return [(k, W, b) for k, W, b in parts if W or b]
     if isinstance(value, np.ndarray) and value.dtype == bool:
-        return _mask(value, sizes, biases)
+        return _mask(numbers(value, "wrt"), sizes, biases)
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
     found: dict[int, tuple[bool, bool]] = {}
@@ -423,6 +458,7 @@ def dampings(value: ArrayLike) -> list[float]:
 
 def covariance(Sigma: Any, kept: Any, sizes: Sequence[int], kind: DType) -> tuple[str, Any]:
     """(form, Sigma): "scalar", "diagonal", "kronecker", "low rank" or "dense", of the kept parameters."""
+    unmasked(Sigma, "Sigma")
     P, first = kept.size, Sigma[0] if isinstance(Sigma, (list, tuple)) and len(Sigma) else None
     if isinstance(first, (list, tuple)) and not (len(first) and np.isscalar(first[0])):
         return "kronecker", pairs(Sigma, kept, sizes, kind)
@@ -602,7 +638,7 @@ def sample_weights(value: ArrayLike | None, N: int) -> Array | None:
 
 def prior(value: ArrayLike, P: int) -> float | Array:
     """A precision as a float, or (P,) of them."""
-    if np.ndim(value) == 0:
+    if numbers(value, "prior").ndim == 0:
         return float(at_least_zero(value, (), "prior"))
     return at_least_zero(value, (P,), "prior")
 
