@@ -44,7 +44,7 @@ def square():
 
 def pair(sizes, dtype="float64", name="own_tanh", like="tanh", output="identity"):
     """A net of a registered activation, and the same with the core's own."""
-    nets = [dn.MLP(sizes, each, output, dtype, seed=0) for each in (name, like)]
+    nets = [dn.MLP(sizes, each, output, dtype=dtype, seed=0) for each in (name, like)]
     nets[0].params[:] = nets[1].params
     return nets
 
