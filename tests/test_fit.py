@@ -77,9 +77,9 @@ def test_scipy_reaches_the_same_loss(solver, weighted):
     X, Y = data(n=1, m=1, N=80, seed=2)
     weights = np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None
     net, (jac, options) = dn.MLP([1, 2, 1], seed=0), SCIPY[solver]
-    fun, jac = dn.residuals(net, X, Y, weights=weights, jac=jac)
+    fun, jac = dn.residuals(net, X, Y, sample_weight=weights, jac=jac)
     cost = least_squares(fun, net.params, jac, **options).cost
-    assert dn.fit(net, X, Y, weights=weights).loss == pytest.approx(cost, rel=0.01)
+    assert dn.fit(net, X, Y, sample_weight=weights).loss == pytest.approx(cost, rel=0.01)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,10 +105,10 @@ def test_residuals_against_complex_step(weighted):
     exact = (root[..., None] * case.jacobian(X)).reshape(14, -1)
     net = case_of(case)
     net.params[:] = 0  # the functions are of their argument, not of the net
-    fun, jac = dn.residuals(net, X, Y, weights=weights)
+    fun, jac = dn.residuals(net, X, Y, sample_weight=weights)
     np.testing.assert_allclose(fun(case.theta), expected, atol=1e-12)
     np.testing.assert_allclose(jac(case.theta), exact, atol=1e-12)
-    operator = dn.residuals(net, X, Y, weights=weights, jac="operator").jac(case.theta)
+    operator = dn.residuals(net, X, Y, sample_weight=weights, jac="operator").jac(case.theta)
     assert operator.shape == exact.shape
     np.testing.assert_allclose(operator @ np.eye(exact.shape[1]), exact, atol=1e-12)
     np.testing.assert_allclose(operator.T @ np.eye(14), exact.T, atol=1e-12)
@@ -132,7 +132,7 @@ def test_linear_net_is_ridge_regression(N, prior, solver):
     X, Y = data(n=4, m=1, N=N)
     weights = np.random.default_rng(2).uniform(0.1, 2, N)
     net = dn.MLP([4, 1], seed=0)
-    fit = dn.fit(net, X, Y, weights=weights, prior=prior, tol=1e-13, solver=solver)
+    fit = dn.fit(net, X, Y, sample_weight=weights, prior=prior, tol=1e-13, solver=solver)
     theta = ridge(X, Y, weights, prior)
     np.testing.assert_allclose(fit.net.params, theta, rtol=1e-6)
     assert fit.loss == pytest.approx(loss(fit.net, X, Y, weights, prior), rel=1e-12)
@@ -164,7 +164,7 @@ def test_gradient_vanishes_at_the_optimum(name, weighted, solver):
     w = weights if weighted else np.ones(N)
     if prior == "each":
         prior = random.uniform(0.05, 1, case.theta.size)
-    options = {"weights": weights, "prior": prior, "solver": solver}
+    options = {"sample_weight": weights, "prior": prior, "solver": solver}
     fit = dn.fit(case_of(case), X, Y, tol=1e-14, max_iter=3000, **options)
     theta = fit.net.params
     case = moved(case, theta)
@@ -190,7 +190,7 @@ def test_a_weight_counts_a_sample_so_often(N):
     X, Y = data(N=N)
     counts = np.random.default_rng(4).integers(0, 4, N)
     net = dn.MLP([3, 4, 2], seed=0)
-    weighted = dn.fit(net, X, Y, weights=counts, prior=0.01, tol=1e-12)
+    weighted = dn.fit(net, X, Y, sample_weight=counts, prior=0.01, tol=1e-12)
     repeated = dn.fit(net, X.repeat(counts, 0), Y.repeat(counts, 0), prior=0.01, tol=1e-12)
     assert weighted.loss == pytest.approx(repeated.loss, rel=1e-8)
     np.testing.assert_allclose(weighted.net(X), repeated.net(X), atol=1e-4)
@@ -286,7 +286,7 @@ def duplicates():
 
 SINGULAR = {
     "the same inputs twice": duplicates,
-    "no weight": lambda: (*data(), {"weights": np.zeros(60)}),
+    "no weight": lambda: (*data(), {"sample_weight": np.zeros(60)}),
     "one sample many times": lambda: (np.ones((60, 3)), np.ones((60, 2)), {}),
     "hardly any damping": lambda: (*duplicates()[:2], {"damping": 1e-300}),
     "more parameters than samples": lambda: (*data(N=4), {"damping": 1e-300}),
@@ -376,9 +376,9 @@ def with_nan(array):
         (X0[:0], Y0[:0], {}, r"X must hold one sample at least"),
         (X0, Y0[:4], {}, r"Y must have shape \(5, 2\); got \(4, 2\)"),
         (X0, Y0[:, 0], {}, r"Y must have shape \(5, 2\); got \(5,\)"),
-        (X0, Y0, {"weights": [1, 1, 1]}, r"weights must have shape \(5,\); got \(3,\)"),
-        (X0, Y0, {"weights": [1, 1, 1, 1, -2]}, r"weights must be at least 0; got -2"),
-        (X0, Y0, {"weights": [1, 1, NAN, 1, 1]}, r"weights must be finite; got nan at \[2\]"),
+        (X0, Y0, {"sample_weight": [1, 1, 1]}, r"sample_weight must have shape \(5,\); got \(3,\)"),
+        (X0, Y0, {"sample_weight": [1, 1, 1, 1, -2]}, r"sample_weight must be at least 0; got -2"),
+        (X0, Y0, {"sample_weight": [1, 1, NAN, 1, 1]}, r"sample_weight must be finite; got nan at \[2\]"),
     ],
 )
 def test_bad_data(X, Y, options, message):
@@ -465,7 +465,7 @@ def test_early_stopping_returns_the_best_net():
 def test_a_share_is_held_out():
     net, X, Y = overfitting()
     weights = np.where(np.arange(30) % 3, 1.0, 2.0)
-    fit = dn.fit(net, X, Y, validation=0.3, weights=weights, seed=5, max_iter=4, tol=1e-300)
+    fit = dn.fit(net, X, Y, validation=0.3, sample_weight=weights, seed=5, max_iter=4, tol=1e-300)
     order = np.random.default_rng(5).permutation(30)
     out, kept = order[:9], order[9:]
     assert fit.start == pytest.approx(loss(net, X[kept], Y[kept], weights[kept]), rel=1e-12)
@@ -567,9 +567,9 @@ def test_samples_that_repeat_are_the_same_problem(solver):
     X, Y = data()
     net, weights, times = dn.MLP([3, 4, 2], seed=0), np.linspace(0, 1, 60), 200
     options = {"max_iter": 5, "solver": solver}
-    whole = dn.fit(net, X, Y, weights=weights, **options)
+    whole = dn.fit(net, X, Y, sample_weight=weights, **options)
     X, Y, weights = np.tile(X, (times, 1)), np.tile(Y, (times, 1)), np.tile(weights / times, times)
-    parts = dn.fit(net, X, Y, weights=weights, **options)
+    parts = dn.fit(net, X, Y, sample_weight=weights, **options)
     limit = 1e-8 if solver == "direct" else 1e-5
     np.testing.assert_allclose(parts.net.params, whole.net.params, rtol=limit, atol=limit)
 
@@ -580,9 +580,9 @@ def test_both_sides_take_the_same_steps(prior):
     X, Y = data(N=9)
     net, weights = dn.MLP([3, 5, 2], seed=0), np.linspace(0.5, 2, 9)
     options = {"prior": prior, "max_iter": 3, "solver": "direct"}
-    dual = dn.fit(net, X, Y, weights=weights, **options)
+    dual = dn.fit(net, X, Y, sample_weight=weights, **options)
     X, Y, weights = np.tile(X, (4, 1)), np.tile(Y, (4, 1)), np.tile(weights / 4, 4)
-    primal = dn.fit(net, X, Y, weights=weights, **options)
+    primal = dn.fit(net, X, Y, sample_weight=weights, **options)
     np.testing.assert_allclose(primal.net.params, dual.net.params, rtol=1e-7, atol=1e-9)
     np.testing.assert_array_equal(primal.history["accepted"], dual.history["accepted"])
 

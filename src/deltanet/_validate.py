@@ -9,6 +9,7 @@ import operator
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet._activations import REGISTRY
 from deltanet._limits import WIDEST_LAYER
@@ -383,9 +384,15 @@ def at_least_zero(value, shape, name):
     return array
 
 
-def sample_weights(value, N):
-    """(N,) weights, or None."""
-    return None if value is None else at_least_zero(value, (N,), "weights")
+def sample_weight(value: ArrayLike | None, N: int) -> NDArray[np.float64] | None:
+    """(N,) weights of samples, or None."""
+    return None if value is None else at_least_zero(value, (N,), "sample_weight")
+
+
+def scale(value: object) -> None:
+    """What `fit` may do to a net without scalings."""
+    if value is not None and not (isinstance(value, str) and value == "auto"):
+        raise ValueError(f"scale must be 'auto' or None; got {value!r}")
 
 
 def prior(value, P):

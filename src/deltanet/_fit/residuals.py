@@ -10,11 +10,11 @@ from deltanet import _validate
 class Residuals:
     """r(theta) = W^(1/2) (f(X) - Y) as a vector, and its Jacobian; each call has a net of its own."""
 
-    def __init__(self, net, X, Y, weights):
+    def __init__(self, net, X, Y, sample_weight):
         self.net = net.astype("float64")
         self.X, self.Y = _validate.pair_of_data(net, X, Y)
-        weights = _validate.sample_weights(weights, len(self.X))
-        self.root = None if weights is None else np.sqrt(weights)[:, None]
+        sample_weight = _validate.sample_weight(sample_weight, len(self.X))
+        self.root = None if sample_weight is None else np.sqrt(sample_weight)[:, None]
 
     def at(self, params):
         """A net of these parameters: a new one, for calls from several threads at once."""
@@ -53,7 +53,7 @@ class Functions(NamedTuple):
     jac: object
 
 
-def residuals(net, X, Y, *, weights=None, jac="dense"):
+def residuals(net, X, Y, *, sample_weight=None, jac="dense"):
     """fun and jac of ``r(theta) = W^(1/2) (f(X; theta) - Y)`` for `scipy.optimize.least_squares`.
 
     Parameters
@@ -62,7 +62,7 @@ def residuals(net, X, Y, *, weights=None, jac="dense"):
         Its parameters are not used and not changed: `net.params` is the usual start. Evaluated in float64.
     X : (N, n_0) array_like
     Y : (N, m) array_like
-    weights : (N,) array_like, optional
+    sample_weight : (N,) array_like, optional
         At least 0; as of `fit`, whose loss without a prior is SciPy's cost.
     jac : {"dense", "operator"}
         A new array, for ``method="lm"`` and ``tr_solver="exact"``; or a LinearOperator of the factors, for
@@ -90,5 +90,5 @@ def residuals(net, X, Y, *, weights=None, jac="dense"):
     """
     if jac not in ("dense", "operator"):
         raise ValueError(f"jac must be 'dense' or 'operator'; got {jac!r}")
-    r = Residuals(net, X, Y, weights)
+    r = Residuals(net, X, Y, sample_weight)
     return Functions(r.fun, r.dense if jac == "dense" else r.operator)

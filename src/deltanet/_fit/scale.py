@@ -1,0 +1,147 @@
+"""What a fit stands on: the scalings it gives to a net without any, the best constant, and its own units.
+
+::
+
+    constant = min_c sum_s w_s |c - y_s|^2 / 2          what a net has to beat
+    y = sigma y' + shift,    F = sigma^2 F'             the units of a fit: y' is of size 1
+
+A descent works on F'. So neither an offset of Y costs digits of the residuals, nor does the size of Y move a
+limit of the arithmetic; and for one output scaled by its deviation, the net of F' is the one that
+standardized data have, to the last bit.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltanet import _scaling
+from deltanet._mlp import MLP
+
+Array = NDArray[np.float64]
+STANDARD = (
+    1e-6  # of a deviation: data whose mean is 0 and deviation 1 to this are standardized already
+)
+SIGMAS = 1e-150, 1e150  # whose squares and their inverses are in the range of a double
+
+
+class Data(NamedTuple):
+    """Samples of a fit, finite and float64."""
+
+    X: Array
+    Y: Array
+    sample_weight: Array | None = None
+
+
+def moments(data: Data) -> tuple[Array, Array, float]:
+    """(Y - its mean, w (N, 1), twice the loss of the best constant)."""
+    w = np.ones(len(data.Y)) if data.sample_weight is None else data.sample_weight
+    some = data.Y[w > 0]
+    if not len(some) or (some == some[0]).all():
+        return np.zeros_like(data.Y), w[:, None], 0.0
+    away = data.Y - np.average(data.Y, axis=0, weights=w)
+    return away, w[:, None], float(np.sum(w[:, None] * away**2))
+
+
+def constant_loss(data: Data) -> float:
+    """sum_s w_s |c - y_s|^2 / 2 of the best c: 0 where Y is constant."""
+    return 0.5 * moments(data)[2]
+
+
+def beats_a_constant(net: MLP, data: Data) -> bool:
+    """Whether the net explains some of Y's variance, and not by chance.
+
+    Outputs of size 1 that happen to rise with a Y in the thousands explain a thousandth of its variance: an
+    accident that a better size would multiply. So a net must explain half at least of what its outputs would
+    explain after the best shift and factor, which a net that was fitted does.
+    """
+    unit = abs(data.Y).max() or 1.0
+    with np.errstate(all="ignore"):
+        y = net.astype("float64")(data.X) / unit
+        away, w, total = moments(data._replace(Y=data.Y / unit))
+        if not total:
+            return bool((y == data.Y / unit).all())
+        explained = total - np.sum(w * (y - data.Y / unit) ** 2)
+        y -= np.average(y, axis=0, weights=w[:, 0])
+        parts = np.sum(w * y * away, axis=0) ** 2 / np.sum(w * y * y, axis=0)
+        return bool(explained > 0 and explained >= 0.5 * np.nansum(parts))
+
+
+def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
+    """The net with the scalings of the data, and the names of the sides that got one.
+
+    A side that is standardized already gets none.
+    """
+    identity = net.activations[-1] == "identity"
+    pairs = _scaling.from_data(data.X, data.Y, identity, data.sample_weight)
+    found: dict[str, Array] = {}
+    for side, shift, scale in (("input", *pairs[:2]), ("output", *pairs[2:])):
+        if shift is None:
+            continue
+        if side == "output":
+            scale = of_constants(scale, data)
+        if (abs(shift) > STANDARD * scale).any() or (abs(scale - 1) > STANDARD).any():
+            found |= {f"{side}_shift": shift, f"{side}_scale": scale}
+    with np.errstate(over="ignore", under="ignore"):
+        cast = {name: array.astype(net.dtype) for name, array in found.items()}
+    if not all(
+        np.isfinite(array).all() and (array.all() or "shift" in name)
+        for name, array in cast.items()
+    ):
+        return net, ()  # its dtype cannot hold them, and so not the data either
+    other = MLP.from_layers(net.weights, net.biases, net.activations, **cast, dtype=net.dtype)
+    return other, tuple(side for side in ("input", "output") if f"{side}_scale" in cast)
+
+
+def of_constants(scale: Array, data: Data) -> Array:
+    """The deviations of Y; a column that is constant has the largest of the others."""
+    w = data.sample_weight
+    some = data.Y if w is None or not w.any() else data.Y[w > 0]
+    varies = (some != some[0]).any(axis=0)
+    return np.where(varies, scale, scale[varies].max()) if varies.any() else scale
+
+
+class Units:
+    """A net in the units of its fit.
+
+    Attributes
+    ----------
+    net : MLP
+        In float64, with outputs y': its parameters are those that are fitted.
+    sigma : float
+        The largest output scale, 1 without one.
+    square : float
+        sigma^2: F = square F'.
+    """
+
+    def __init__(self, given: MLP) -> None:
+        scale = np.ones(1) if given.output_scale is None else given.output_scale.astype(float)
+        self.shift = None if given.output_shift is None else given.output_shift.astype(float)
+        self.sigma = float(np.clip(abs(scale).max(), *SIGMAS))
+        self.square = self.sigma**2
+        rest = scale / self.sigma
+        self.net = MLP.from_layers(
+            given.weights,
+            given.biases,
+            given.activations,
+            given.input_shift,
+            given.input_scale,
+            output_scale=None if (rest == 1).all() else rest,
+            dtype="float64",
+        )
+        self.given, self.copy = given, None
+
+    def inner(self, data: Data) -> Data:
+        """The same samples with y' for y."""
+        if self.shift is None:
+            return data
+        return data._replace(Y=(data.Y - self.shift) / self.sigma)
+
+    def shown(self) -> MLP:
+        """The net that runs, in the units of X and Y, to read."""
+        if self.shift is None:
+            return self.net
+        if self.copy is None:
+            self.copy = self.given.astype("float64")
+        self.copy.params = self.net.params
+        return self.copy
