@@ -110,9 +110,12 @@ class Descent:
             self.validation = held.loss()
             _validate.start(self.validation * square, "the validation loss")
         self.shape: float | NDArray[np.float64] = 1.0  # D
+        self.by_column = False  # whether D is a vector
         self.linearize()
         self.mu, self.nu = max(EPS, limits.damping) * self.unit, 2.0
         self.least = self.mu
+        # a loss that is 0 to the tolerance
+        self.nothing = limits.tol**2 * (baseline.constant or self.loss)
         self.lowest = self.validation if held else self.loss
         self.best, self.best_loss, self.since = self.theta, self.loss, 0
         self.history: list[Step] = []
@@ -151,7 +154,7 @@ class Descent:
         self.gradient = blas.dnrm2(problem.g)
         # the mean squared singular value of J, the prior's rows with it
         self.unit = max(problem.trace / problem.rank, TINY)
-        if np.ndim(self.shape):
+        if self.by_column:
             np.maximum(self.shape, problem.diagonal / self.fixed, out=self.shape)
 
     def is_flat(self) -> bool:
@@ -172,17 +175,13 @@ class Descent:
         g, columns = self.problem.g, self.problem.diagonal
         some = columns > 0
         promise = 0.5 * np.max((g[some] / np.sqrt(columns[some])) ** 2, initial=0)
-        return bool(promise <= max(PROMISE * self.limits.tol * self.loss, self.rounding()))
-
-    def rounding(self) -> float:
-        """A loss that is 0 to the tolerance: where Y is constant any is, so that `tol` alone decides."""
-        return self.limits.tol**2 * self.baseline.constant or math.inf
+        return bool(promise <= max(PROMISE * self.limits.tol * self.loss, self.nothing))
 
     def rescale(self) -> str | None:
         """D becomes diag(A), with the damping of the beginning; "plateau" if it is that already."""
-        if np.ndim(self.shape):
+        if self.by_column:
             return "plateau"
-        columns = self.problem.diagonal
+        self.by_column, columns = True, self.problem.diagonal
         self.fixed = self.unit
         self.shape = np.maximum(columns, max(LEAST_COLUMN * columns.max(), TINY)) / self.fixed
         self.mu, self.nu = max(EPS, self.limits.damping) * self.unit, 2.0
@@ -199,7 +198,7 @@ class Descent:
             trial = problem.loss()
             # F(theta) - F(theta - p) of the linear model = p^T (mu D p + g) / 2
             length = blas.ddot(p, p)
-            damped = length if np.ndim(self.shape) == 0 else blas.ddot(p, self.shape * p)
+            damped = blas.ddot(p, self.shape * p) if self.by_column else length
             predicted = 0.5 * (mu * damped + blas.ddot(p, problem.g))
         accepted = trial < before and predicted > 0
         if accepted:
@@ -229,12 +228,13 @@ class Descent:
         self.least = min(self.least, mu)
         # Until the damping was once moderate, a small step says nothing.
         if self.least <= self.unit:
-            small = predicted <= tol * before
-            if small and abs(before - trial) <= tol * before:
+            # The loss of a constant Y is compared with that of the start: a net that has it is there.
+            enough = tol * before if self.baseline.constant else max(tol * before, self.nothing)
+            if predicted <= enough and abs(before - trial) <= enough:
                 return "loss"
             # A step of theta that is small may be large for the loss: in units of Y far below those of theta.
             if length <= tol * tol * blas.ddot(self.theta, self.theta):
-                if small or predicted <= self.rounding():
+                if predicted <= max(enough, self.nothing):
                     return "step"
         return None if math.isfinite(self.mu) else "stalled"
 

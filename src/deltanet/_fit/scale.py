@@ -94,11 +94,13 @@ def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
 
 
 def of_constants(scale: Array, data: Data) -> Array:
-    """The deviations of Y; a column that is constant has the largest of the others."""
+    """The deviations of Y; a column that is constant has the largest of the others, or its own size."""
     w = data.sample_weight
     some = data.Y if w is None or not w.any() else data.Y[w > 0]
     varies = (some != some[0]).any(axis=0)
-    return np.where(varies, scale, scale[varies].max()) if varies.any() else scale
+    if varies.any():
+        return np.where(varies, scale, scale[varies].max())
+    return np.where(some[0] == 0, 1.0, abs(some[0]))
 
 
 class Units:
