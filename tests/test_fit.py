@@ -140,6 +140,50 @@ def test_linear_net_is_ridge_regression(N, prior, solver):
     assert fit.converged
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("solver", ["direct", "cg"])
+@pytest.mark.parametrize("N", [30, 3])
+def test_the_last_layer_alone_is_ridge_regression(N, solver, dtype):
+    """On the outputs of the hidden layer, which stay what they are."""
+    X, Y = data(n=4, m=1, N=N)
+    net = dn.MLP([4, 6, 1], seed=0, dtype=dtype)
+    hidden = dn.MLP.from_layers(net.weights[:1], net.biases[:1], ["tanh"], dtype="float64")
+    options = {"wrt": "last", "tol": 1e-13, "solver": solver, "prior": 0.3}
+    fit = dn.fit(net, X, Y, **options)
+    theta = ridge(hidden(X), Y, np.ones(N), 0.3)
+    limit = 1e-6 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(fit.net.params[-7:], theta, rtol=limit, atol=limit)
+    np.testing.assert_array_equal(fit.net.params[:-7], net.params[:-7])
+    assert fit.loss == pytest.approx(loss(fit.net, X, Y, prior=0.3), rel=1e-5)
+    assert fit.converged
+
+
+@pytest.mark.parametrize("validation", [None, 0.3])
+@pytest.mark.parametrize("wrt", ["weights", "biases", [0], [("weights", 1)]], ids=str)
+def test_the_other_parameters_stay(wrt, validation):
+    X, Y = data()
+    net = dn.MLP([3, 5, 2], seed=0)
+    net.params += 0.1
+    fit = dn.fit(net, X, Y, wrt=wrt, validation=validation, max_iter=20, patience=3)
+    moved = {
+        (kind, k): bool((getattr(fit.net, kind)[k] != getattr(net, kind)[k]).any())
+        for kind in ("weights", "biases")
+        for k in range(2)
+    }
+    for (kind, k), changed in moved.items():
+        asked = wrt == kind or (isinstance(wrt, list) and (k in wrt or (kind, k) in wrt))
+        assert changed == asked
+    assert loss(fit.net, X, Y) < loss(net, X, Y)
+
+
+def test_nothing_to_fit():
+    X, Y = data()
+    with pytest.raises(ValueError, match=r"wrt must keep one parameter at least; got \[\]"):
+        dn.fit(dn.MLP([3, 5, 2], seed=0), X, Y, wrt=[])
+    with pytest.raises(TypeError, match="wrt must be None, 'last'"):
+        dn.fit(dn.MLP([3, 5, 2], seed=0), X, Y, wrt="first")
+
+
 OPTIMA = {
     "plain": (Case([3, 5, 2], ["tanh", "identity"]), 60, 0.1),
     "scaled": (Case([3, 5, 2], ["tanh", "identity"], scaled=True), 60, 0.1),

@@ -58,6 +58,53 @@ def test_every_system_has_the_same_step(name, prior, weighted, monkeypatch):
         assert_close(problem.solve(mu), exact, 1e-8)
 
 
+@pytest.mark.parametrize(
+    "wrt", [None, "last", "weights", "biases", [0], [("biases", 0), 1]], ids=str
+)
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("name", ["more residuals", "more parameters"])
+def test_some_parameters_each_with_a_damping_of_its_own(name, prior, wrt, monkeypatch):
+    """The same system in some columns, with mu a vector: others stay, and F counts their prior."""
+    monkeypatch.setattr(problems, "forcing", lambda *norms: 1e-12)
+    monkeypatch.setattr(problems, "MOST_ITERATIONS", 1000)
+    case, N = CASES[name]
+    random, P = np.random.default_rng(0), case.theta.size
+    some = columns(case, wrt)
+    X, Y, weights = case.inputs(N), random.standard_normal((N, 2)), random.uniform(0, 2, N)
+    Lambda, mu = PRIORS[prior](P) * np.ones(P), random.uniform(0.1, 3, P)[some]
+    r, J = case.evaluate(X)[0].real - Y, case.jacobian(X)[..., some]
+    A = np.einsum("sop,s,soq->pq", J, weights, J) + np.diag(Lambda[some])
+    g = np.einsum("sop,s,so->p", J, weights, r) + (Lambda * case.theta)[some]
+    F = 0.5 * np.sum(weights[:, None] * r**2) + 0.5 * np.sum(Lambda * case.theta**2)
+    exact = np.linalg.solve(A + np.diag(mu), g)
+    for way in (problems.Primal, problems.Dual, problems.MatrixFree):
+        problem = way(net_of(case), X, Y, weights, PRIORS[prior](P), wrt)
+        assert problem.loss() == pytest.approx(F, rel=1e-12)
+        assert problem.penalty() == pytest.approx(0.5 * np.sum(Lambda * case.theta**2), rel=1e-12)
+        problem.linearise()
+        assert_close(problem.g, g, 1e-11)
+        assert_close(problem.diagonal, np.diag(A), 1e-11)
+        assert_close(problem.solve(mu), exact, 1e-7)
+        problem.theta[:] += exact
+        problem.loss()
+        moved = case.theta.copy()
+        moved[some] += exact
+        np.testing.assert_allclose(problem.net.params, moved, rtol=1e-7)
+
+
+def columns(case, wrt):
+    """The columns that wrt keeps, as numbers in theta's order."""
+    kept, start = [], 0
+    for k, (W, b) in enumerate(zip(case.weights, case.biases, strict=True)):
+        for kind, size in (("weights", W.size), ("biases", b.size)):
+            last = wrt == "last" and k == len(case.weights) - 1
+            listed = isinstance(wrt, list) and (k in wrt or (kind, k) in wrt)
+            if wrt is None or wrt == kind or last or listed:
+                kept.extend(range(start, start + size))
+            start += size
+    return np.array(kept)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_product_with_the_gauss_newton_matrix(name, dtype):

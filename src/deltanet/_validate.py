@@ -7,6 +7,7 @@ the rule and the value.
 import math
 import operator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -282,6 +283,14 @@ def wrt(value, sizes):
         W, b = found.get(k % layers, (False, False))
         found[k % layers] = (W or kind != "biases", b or kind != "weights")
     return [(k, *found[k]) for k in sorted(found)]
+
+
+def some_of(value: Any, sizes: tuple[int, ...]) -> Any:
+    """`wrt` of a fit: it keeps one parameter at least, and can be read more than once."""
+    value = list(value) if hasattr(value, "__next__") else value
+    if not wrt(value, sizes):
+        raise ValueError(f"wrt must keep one parameter at least; got {value!r}")
+    return value
 
 
 def _mask(mask, sizes):

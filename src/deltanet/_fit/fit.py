@@ -137,6 +137,8 @@ def fit(
     data = data._replace(sample_weight=_validate.sample_weight(sample_weight, len(data.X)))
     precision = _validate.prior(prior, net.num_params)
     _validate.scale(scale)
+    if wrt is not None:
+        wrt = _validate.some_of(wrt, net.sizes)
     limits = Limits(
         _validate.whole(patience, "patience", 1),
         _validate.whole(max_iter, "max_iter", 0),
