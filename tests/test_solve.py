@@ -224,7 +224,7 @@ SATURATED = {  # activation, dtype, times the inputs of the case file
     "tanh, float32": ("tanh", "float32", 1),
     "tanh, float64": ("tanh", "float64", 1),
     "sigmoid, float32": ("sigmoid", "float32", 0.6),
-    "sigmoid, squares below float64": ("sigmoid", "float64", 3.5),
+    "sigmoid, squares below float64": ("sigmoid", "float64", 14),
     "gaussian, float64": ("gaussian", "float64", 0.15),
     "relu, columns of zeros": ("relu", "float32", 1),
 }
