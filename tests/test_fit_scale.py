@@ -230,6 +230,30 @@ def test_an_accident_is_not_a_fit():
     else:
         pytest.fail("no seed beats the constant")
     assert dn.fit(net, X, Y, max_iter=1).scaled == ("input", "output")
+    net.biases[0][:] += 1e-9  # not those of a new net
+    assert loss(net, X, Y) < constant(Y)
+    assert dn.fit(net, X, Y, max_iter=1).scaled == ("input", "output")
+
+
+@pytest.mark.parametrize(("share", "scaled"), [(0.3, True), (0.7, False)])
+def test_a_new_net_has_to_explain_much(share, scaled):
+    """Of outputs of a right size, and with biases of zero: here all but the square of 1 - share."""
+    X = np.linspace(0, 1, 50)[:, None] * [[1.0, 0.3]]
+    net = dn.MLP([2, 5, 1], seed=0)
+    y = net(X)
+    Y = y + (1 / share - 1) * (y - y.mean())
+    assert 1 - loss(net, X, Y) / constant(Y) == pytest.approx(1 - (1 - share) ** 2)
+    assert bool(dn.fit(net, X, Y, max_iter=1).scaled) == scaled
+    net.biases[1][:] += 1e-6
+    assert dn.fit(net, X, Y, max_iter=1).scaled == ()
+
+
+def test_a_linear_net_is_not_new():
+    X = np.linspace(1, 2, 50)[:, None]
+    net = dn.MLP.from_layers([[[2.0]]], [[0.0]], ["identity"])
+    Y = 2 * X + 3 * (X - X.mean())
+    assert 0.3 < 1 - loss(net, X, Y) / constant(Y) < 0.7
+    assert dn.fit(net, X, Y, max_iter=1).scaled == ()
 
 
 def test_standardized_data_get_no_scaling():

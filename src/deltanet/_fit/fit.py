@@ -68,10 +68,11 @@ def fit(
         the first step: inputs, and outputs if the last activation is the identity, have mean 0 and standard
         deviation 1 inside of it, as with `MLP.standardized`. A side that is so already gets none. A net that
         explains some of the variance of Y, and half of what its outputs explain after the best shift and
-        factor, was fitted before and is left as it is; so is one of which `wrt` keeps some parameters only.
+        factor, was fitted before and is left as it is (if all its biases are zero, as those of a new net
+        are, it has to explain 0.7); so is one of which `wrt` keeps some parameters only.
         `Fit.scaled` says what was done. F, `prior` and the history are in units of Y. None: no scalings.
     solver : {"auto", "direct", "cg"}
-        How a step is computed. "direct": a Cholesky factorisation of a matrix (P, P), or (N m, N m) if that
+        How a step is computed. "direct": a Cholesky factorization of a matrix (P, P), or (N m, N m) if that
         is smaller. "cg": conjugate gradients on products J^T (J v), preconditioned by the diagonal and cut
         short by a tolerance that follows the gradient; there is no matrix, and memory is that of X and some
         vectors of P numbers. "auto": the one of less arithmetic, and "cg" if the matrices exceed the memory

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 STANDARD = (
     1e-6  # of a deviation: data whose mean is 0 and deviation 1 to this are standardized already
 )
+CERTAIN = 0.7  # of the variance: what no new net explains by chance
 SIGMAS = 1e-150, 1e150  # whose squares and their inverses are in the range of a double
 
 
@@ -53,7 +54,8 @@ def beats_a_constant(net: MLP, data: Data) -> bool:
 
     Outputs of size 1 that happen to rise with a Y in the thousands explain a thousandth of its variance: an
     accident that a better size would multiply. So a net must explain half at least of what its outputs would
-    explain after the best shift and factor, which a net that was fitted does.
+    explain after the best shift and factor, which a net that was fitted does. If its biases are all zero, as
+    those of a new net are, it must explain CERTAIN of the variance.
     """
     unit = abs(data.Y).max() or 1.0
     with np.errstate(all="ignore"):
@@ -64,7 +66,10 @@ def beats_a_constant(net: MLP, data: Data) -> bool:
         explained = total - np.sum(w * (y - data.Y / unit) ** 2)
         y -= np.average(y, axis=0, weights=w[:, 0])
         parts = np.sum(w * y * away, axis=0) ** 2 / np.sum(w * y * y, axis=0)
-        return bool(explained > 0 and explained >= 0.5 * np.nansum(parts))
+        biases = [b for b in net.biases if b is not None]
+        is_new = len(net.sizes) > 2 and bool(biases) and not any(b.any() for b in biases)
+        least = max(0.5 * np.nansum(parts), CERTAIN * total if is_new else 0)
+        return bool(explained > 0 and explained >= least)
 
 
 def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
