@@ -17,7 +17,7 @@ from deltanet import _validate
 from deltanet._fit.descent import Baseline, Descent, Limits, Step
 from deltanet._fit.outcome import Fit
 from deltanet._fit.problem import Problem, problem
-from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, scaled
+from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
 from deltanet._progress import reporting
@@ -254,8 +254,10 @@ def better(
 ) -> Fit:
     """What was found from a net that got scalings, if that is not worse than the given net is."""
     start = plain_loss(given, data, prior)
-    judge = (data, prior) if held is None else (held, 0.0)
-    if plain_loss(found.net, *judge) <= plain_loss(given, *judge):
+    new, old = found.loss, start
+    if held is not None:
+        new, old = (plain_loss(net, held, 0.0) for net in (found.net, given))
+    if new <= old:
         return replace(found, start=start, scaled=sides)
     constant = constant_loss(data)
     explained = 1 - plain_loss(given, data, 0.0) / constant if constant else math.nan
@@ -265,7 +267,7 @@ def better(
 
 def plain_loss(net: MLP, data: Data, prior: float | NDArray[np.float64]) -> float:
     """F of a net in units of Y; infinity if it is NaN."""
-    r = net.astype("float64")(data.X) - data.Y
+    r = double(net)(data.X) - data.Y
     w = 1.0 if data.sample_weight is None else data.sample_weight[:, None]
     F = 0.5 * float(np.sum(w * r * r) + np.sum(prior * net.params.astype(float) ** 2))
     return math.inf if math.isnan(F) else F

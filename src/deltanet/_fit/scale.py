@@ -34,6 +34,11 @@ class Data(NamedTuple):
     sample_weight: Array | None = None
 
 
+def double(net: MLP) -> MLP:
+    """The net in float64."""
+    return net if net.dtype == np.float64 else net.astype("float64")
+
+
 def moments(data: Data) -> tuple[Array, Array, float]:
     """(Y - its mean, w (N, 1), twice the loss of the best constant)."""
     w = np.ones(len(data.Y)) if data.sample_weight is None else data.sample_weight
@@ -59,7 +64,7 @@ def beats_a_constant(net: MLP, data: Data) -> bool:
     """
     unit = abs(data.Y).max() or 1.0
     with np.errstate(all="ignore"):
-        y = net.astype("float64")(data.X) / unit
+        y = double(net)(data.X) / unit
         away, w, total = moments(data._replace(Y=data.Y / unit))
         if not total:
             return bool((y == data.Y / unit).all())
