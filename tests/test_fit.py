@@ -257,7 +257,7 @@ def test_a_prior_is_more_rows():
         ftol=1e-14,
         gtol=1e-14,
     )
-    fit = dn.fit(net, X, Y, prior=prior, tol=1e-12)
+    fit = dn.fit(net, X, Y, prior=prior, tol=1e-12, scale=None)
     assert fit.loss == pytest.approx(rows.cost, rel=1e-8)
 
 
@@ -552,7 +552,7 @@ def test_no_worse_on_held_out_samples(solver):
 def test_reasons(options, reason):
     X, Y = data()
     net = dn.MLP([3, 4, 2], seed=0)
-    fit = dn.fit(net, X, Y, **options)
+    fit = dn.fit(net, X, Y, scale=None, **options)
     assert fit.reason == reason and fit.converged == (reason == "gradient")
     assert f"reason={reason!r}" in repr(fit)
     steps = {"max_iter": options.get("max_iter"), "callback": 1}.get(reason, 0)
@@ -586,7 +586,7 @@ def test_history(solver):
         assert step.loss == pytest.approx(loss(net, X, Y), rel=1e-12)
 
     options = {"callback": callback, "progress": lambda *n: done.append(n), "solver": solver}
-    fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, **options)
+    fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, scale=None, **options)
     assert (
         list(fit.history) == "loss damping gradient accepted validation seconds iterations".split()
     )
@@ -646,7 +646,7 @@ def test_every_solver_reaches_the_same_loss(N):
     X, Y = data(N=N)
     net = dn.MLP([3, 5, 2], seed=0)
     losses = [
-        dn.fit(net, X, Y, prior=1e-2, max_iter=200, solver=solver).loss
+        dn.fit(net, X, Y, prior=1e-2, max_iter=200, solver=solver, scale=None).loss
         for solver in ("auto", "direct", "cg")
     ]
     np.testing.assert_allclose(losses, losses[1], rtol=1e-3)

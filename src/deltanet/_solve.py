@@ -87,7 +87,7 @@ def in_range(p: Array, exponents: NDArray[np.intc], kind: np.dtype[Any]) -> Arra
     return result
 
 
-def solutions(J, r, lambdas, M, solver):
+def solutions(J: Jacobian, r: Array, lambdas: list[float], M: Array | None, solver: str) -> Array:
     """p of each lambda, (len(lambdas), P)."""
     sizes, N, P = J._sizes, r.size // J.outputs.shape[-1], J.shape[-1]
     way = choose(solver, sizes, N, EXPECTED_ITERATIONS, SHARE, J.dtype.itemsize, M is not None, P)
@@ -113,7 +113,7 @@ def fits(J, rows, columns):
     return rows * columns * J.dtype.itemsize * SHARE <= _memory.available_memory()
 
 
-def metric(J):
+def metric(J: Jacobian) -> Array:
     """The diagonal of Marquardt's M; 1 where a column of J is zero, or its square has not all its digits."""
     diagonal = J.ggn_diagonal()
     return np.where(diagonal >= np.finfo(J.dtype).tiny, diagonal, 1)

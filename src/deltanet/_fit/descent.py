@@ -25,16 +25,16 @@ Levenberg-Marquardt algorithm: implementation and theory" (1978).
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from deltanet import _validate
-from deltanet._fit.problem import Problem
 from deltanet._mlp import MLP
 
+Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 STEEPEST = 2.0**8
@@ -43,6 +43,29 @@ PROMISE = 100.0  # tol F: what one parameter may promise at a minimum
 LEAST_COLUMN = (
     1e-12  # of the longest, squared: a shorter column of J is damped as one of this length
 )
+
+
+class Problem(Protocol):
+    """What a descent knows of a problem: see problem.py."""
+
+    theta: Array
+    g: Array
+    trace: float
+    rank: int
+    iterations: int
+
+    @property
+    def diagonal(self) -> Array: ...
+
+    def loss(self) -> float: ...
+
+    def penalty(self) -> float: ...
+
+    def put(self) -> None: ...
+
+    def linearise(self) -> None: ...
+
+    def solve(self, mu: float | Array) -> Array | None: ...
 
 
 class Step(NamedTuple):
@@ -93,7 +116,7 @@ class Descent:
     def __init__(
         self,
         problem: Problem,
-        held: Problem | None,
+        held: Any,
         limits: Limits,
         baseline: Baseline,
         square: float = 1.0,
@@ -109,8 +132,8 @@ class Descent:
         if held:
             self.validation = held.loss()
             _validate.start(self.validation * square, "the validation loss")
-        self.shape: float | NDArray[np.float64] = 1.0  # D
-        self.by_column = False  # whether D is a vector
+        self.shape: Any = 1.0  # D: a number, or by column (P,)
+        self.by_column = False
         self.linearize()
         self.mu, self.nu = max(EPS, limits.damping) * self.unit, 2.0
         self.least = self.mu
@@ -160,7 +183,7 @@ class Descent:
     def is_flat(self) -> bool:
         """Whether |g| <= tol |J| |r|."""
         size = math.sqrt(2 * self.loss * self.problem.trace)
-        return self.gradient <= self.limits.tol * size < math.inf
+        return bool(self.gradient <= self.limits.tol * size < math.inf)
 
     def is_settled(self) -> bool:
         """Whether this is a minimum: more than a constant is explained, and no parameter promises more.

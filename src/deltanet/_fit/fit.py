@@ -17,7 +17,7 @@ from deltanet import _validate
 from deltanet._fit.descent import Baseline, Descent, Limits, Step
 from deltanet._fit.outcome import Fit
 from deltanet._fit.problem import Problem, problem
-from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled
+from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled, varies
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
 from deltanet._progress import reporting
@@ -148,7 +148,7 @@ def fit(
         _validate.number(damping, "damping", above=0),
     )
     data, held = split(net, data, validation, seed)
-    begin, sides = net, ()
+    begin, sides = net, tuple[str, ...]()
     if scale and wrt is None and is_plain(net) and not beats_a_constant(net, data):
         begin, sides = scaled(net, data)
     with np.errstate(over="ignore", invalid="ignore"):  # of a step too far, which is refused
@@ -175,10 +175,7 @@ def split(
     if isinstance(held, tuple):
         return data, Data(*held)
     order = np.random.default_rng(seed).permutation(len(data.X))
-    fitted, out = (
-        Data(*(None if array is None else array[np.sort(part)] for array in data))
-        for part in (order[held:], order[:held])
-    )
+    fitted, out = (data.some(np.sort(part)) for part in (order[held:], order[:held]))
     return fitted, out
 
 
@@ -195,40 +192,44 @@ def descend(
 ) -> Fit:
     """From this net down, in its own units."""
     units = Units(begin)
-    inner, out = units.inner(data), held and units.inner(held)
-    out = out and Problem(units.net, *out, 0.0)
+    inner = units.inner(data)
+    out = held and Problem(units.net, *units.inner(held), 0.0)
     fitted = problem(units.net, *inner, prior / units.square, solver, wrt)
     with (
         blas_for(fitted.side),
         reporting(progress, limits.max_iter, "steps") as report,
     ):
-        descent = Descent(fitted, out, limits, baseline(inner), units.square)
+        descent = Descent(fitted, out, limits, baseline(data, inner), units.square)
         reason = descent.run(report, callback, units.shown)
-        return result(descent, begin, reason, units)
+        return result(descent, fitted, out or fitted, begin, reason, units)
 
 
-def baseline(data: Data) -> Baseline:
-    """The best constant, and what explains more than a constant."""
+def baseline(data: Data, inner: Data) -> Baseline:
+    """The best constant, and what explains more than a constant, in the units of the fit.
+
+    Whether Y is constant to rounding is seen in its own units.
+    """
     w = data.sample_weight
     N = len(data.X) if w is None else np.count_nonzero(w)
     share = max(LEAST_EXPLAINED, min(MOST_ASKED, SAMPLES_APART / max(N, 1)))
-    constant = constant_loss(data)
+    constant = constant_loss(inner) if varies(data).any() else 0.0
     return Baseline(constant, (1 - share) * constant)
 
 
-def result(descent: Descent, given: MLP, reason: str, units: Units) -> Fit:
+def result(
+    descent: Descent, problem: Problem, judge: Problem, given: MLP, reason: str, units: Units
+) -> Fit:
     """The best parameters in the given net's dtype, if rounding left them the better ones."""
     columns = zip(*descent.history, strict=True) if descent.history else [()] * len(Step._fields)
     history = {
         name: np.array(values, bool if name == "accepted" else float)
         for name, values in zip(Step._fields, columns, strict=True)
     }
-    problem, fitted = descent.problem, given.copy()
+    fitted = given.copy()
     problem.theta[:] = descent.best
     loss = problem.loss()
     fitted.params = problem.net.params
     if given.dtype != problem.net.dtype:
-        judge = descent.held or problem
         loss = loss_at(problem, problem, fitted)
         if not loss_at(problem, judge, fitted) <= loss_at(problem, judge, given):
             fitted, loss = given.copy(), loss_at(problem, problem, given)

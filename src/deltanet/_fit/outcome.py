@@ -49,8 +49,8 @@ class Fit:
         """Whether `tol` was met, at a minimum.
 
         A step of one parameter alone, ``g_p^2 / (2 A_pp)`` with A = J^T W J + Lambda, promises no more than
-        ``100 tol F`` there; and the net explains more of the variance of Y than a constant does, which is
-        none: more than 0.001, and with N < 2000 samples than 2 / N, but for more than 0.05 it need not ask.
+        ``100 tol F`` there; and the net explains more of the variance of Y than a constant does: more than
+        ``max(0.001, min(0.05, 2 / N))``, as telling one sample of N apart from all others is worth 1 / N.
         Where Y itself is constant, `tol` alone decides.
         """
         return self.reason in TOLERANCES

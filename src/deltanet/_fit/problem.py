@@ -15,6 +15,7 @@ step on a small problem is a few calls of the core and of LAPACK, and nothing el
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from deltanet import _columns, _memory, _verbs
@@ -66,7 +67,7 @@ class Problem:
         if weights is not None:
             self.column, self.weighted = weights[:, None], np.empty_like(self.r)
 
-    def freeze(self, prior):
+    def freeze(self, prior: float | NDArray[np.float64]) -> None:
         """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
         net = self.net
         self.kept = _columns.kept(self.wrt, net.sizes)
@@ -77,19 +78,19 @@ class Problem:
             rest[full] = False
         self.frozen = float(np.sum((prior * net.params**2)[rest]))
 
-    def some(self, full):
+    def some(self, full: NDArray[np.float64]) -> NDArray[np.float64]:
         """The kept parameters of all, (..., P of the net): a copy, if not all are."""
         if self.wrt is None:
             return full
         return np.concatenate([full[part] for _, part in self.kept.slices])
 
-    def put(self):
+    def put(self) -> None:
         """theta into the net."""
         if self.wrt is not None:
             for part, full in self.kept.slices:
                 self.net.params[full] = self.theta[part]
 
-    def penalty(self):
+    def penalty(self) -> float:
         """The prior's part of F, at theta."""
         return 0.5 * (float(np.sum(self.prior * self.theta**2)) + self.frozen)
 
@@ -179,7 +180,7 @@ class Dual(Problem):
         self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
 
     @property
-    def diagonal(self):
+    def diagonal(self) -> NDArray[np.float64]:
         return self.J.ggn_diagonal() + self.prior
 
     def solve(self, mu):

@@ -10,7 +10,7 @@ limit of the arithmetic; and for one output scaled by its deviation, the net of 
 standardized data have, to the last bit.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,11 @@ class Data(NamedTuple):
     Y: Array
     sample_weight: Array | None = None
 
+    def some(self, which: NDArray[Any]) -> "Data":
+        """Some of the samples."""
+        w = self.sample_weight
+        return Data(self.X[which], self.Y[which], None if w is None else w[which])
+
 
 def double(net: MLP) -> MLP:
     """The net in float64."""
@@ -42,11 +47,20 @@ def double(net: MLP) -> MLP:
 def moments(data: Data) -> tuple[Array, Array, float]:
     """(Y - its mean, w (N, 1), twice the loss of the best constant)."""
     w = np.ones(len(data.Y)) if data.sample_weight is None else data.sample_weight
-    some = data.Y[w > 0]
-    if not len(some) or (some == some[0]).all():
+    if not varies(data).any():
         return np.zeros_like(data.Y), w[:, None], 0.0
     away = data.Y - np.average(data.Y, axis=0, weights=w)
     return away, w[:, None], float(np.sum(w[:, None] * away**2))
+
+
+def varies(data: Data) -> NDArray[np.bool_]:
+    """Which columns of Y are not constant to rounding, of the samples that count."""
+    w = data.sample_weight
+    Y = data.Y if w is None else data.Y[w > 0]
+    if not len(Y):
+        return np.zeros(Y.shape[1], bool)
+    limit = 2 * _scaling.ROUNDING * np.finfo(float).eps * abs(Y).max(axis=0)
+    return np.asarray(Y.max(axis=0) - Y.min(axis=0) > limit)
 
 
 def constant_loss(data: Data) -> float:
@@ -67,7 +81,7 @@ def beats_a_constant(net: MLP, data: Data) -> bool:
         y = double(net)(data.X) / unit
         away, w, total = moments(data._replace(Y=data.Y / unit))
         if not total:
-            return bool((y == data.Y / unit).all())
+            return bool((abs(y - data.Y / unit) <= np.finfo(float).eps).all())
         explained = total - np.sum(w * (y - data.Y / unit) ** 2)
         y -= np.average(y, axis=0, weights=w[:, 0])
         parts = np.sum(w * y * away, axis=0) ** 2 / np.sum(w * y * y, axis=0)
@@ -84,12 +98,11 @@ def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
     """
     identity = net.activations[-1] == "identity"
     pairs = _scaling.from_data(data.X, data.Y, identity, data.sample_weight)
-    found: dict[str, Array] = {}
-    for side, shift, scale in (("input", *pairs[:2]), ("output", *pairs[2:])):
-        if shift is None:
-            continue
-        if side == "output":
-            scale = of_constants(scale, data)
+    sides = [("input", pairs[0], pairs[1])]
+    if pairs[2] is not None and pairs[3] is not None:
+        sides.append(("output", pairs[2], of_constants(pairs[3], data)))
+    found: dict[str, NDArray[Any]] = {}
+    for side, shift, scale in sides:
         if (abs(shift) > STANDARD * scale).any() or (abs(scale - 1) > STANDARD).any():
             found |= {f"{side}_shift": shift, f"{side}_scale": scale}
     with np.errstate(over="ignore", under="ignore"):
@@ -103,14 +116,13 @@ def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
     return other, tuple(side for side in ("input", "output") if f"{side}_scale" in cast)
 
 
-def of_constants(scale: Array, data: Data) -> Array:
+def of_constants(scale: NDArray[Any], data: Data) -> NDArray[Any]:
     """The deviations of Y; a column that is constant has the largest of the others, or its own size."""
-    w = data.sample_weight
-    some = data.Y if w is None or not w.any() else data.Y[w > 0]
-    varies = (some != some[0]).any(axis=0)
-    if varies.any():
-        return np.where(varies, scale, scale[varies].max())
-    return np.where(some[0] == 0, 1.0, abs(some[0]))
+    some = varies(data)
+    if some.any():
+        return np.where(some, scale, scale[some].max())
+    size = abs(data.Y).max(axis=0)
+    return np.where(size == 0, 1.0, size)
 
 
 class Units:
@@ -141,7 +153,8 @@ class Units:
             output_scale=None if (rest == 1).all() else rest,
             dtype="float64",
         )
-        self.given, self.copy = given, None
+        self.given = given
+        self.copy: MLP | None = None
 
     def inner(self, data: Data) -> Data:
         """The same samples with y' for y."""
