@@ -158,6 +158,14 @@ def test_the_last_layer_alone_is_ridge_regression(N, solver, dtype):
     assert fit.converged
 
 
+def test_an_iterator_of_layers():
+    X, Y = data()
+    net = dn.MLP([3, 5, 2], seed=0)
+    some = dn.fit(net, X, Y, wrt=iter([0, ("biases", 1)]), max_iter=3)
+    listed = dn.fit(net, X, Y, wrt=[0, ("biases", 1)], max_iter=3)
+    np.testing.assert_array_equal(some.net.params, listed.net.params)
+
+
 @pytest.mark.parametrize("validation", [None, 0.3])
 @pytest.mark.parametrize("wrt", ["weights", "biases", [0], [("weights", 1)]], ids=str)
 def test_the_other_parameters_stay(wrt, validation):

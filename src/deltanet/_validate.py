@@ -7,7 +7,6 @@ the rule and the value.
 import math
 import operator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -285,14 +284,6 @@ def wrt(value, sizes):
     return [(k, *found[k]) for k in sorted(found)]
 
 
-def some_of(value: Any, sizes: tuple[int, ...]) -> Any:
-    """`wrt` of a fit: it keeps one parameter at least, and can be read more than once."""
-    value = list(value) if hasattr(value, "__next__") else value
-    if not wrt(value, sizes):
-        raise ValueError(f"wrt must keep one parameter at least; got {value!r}")
-    return value
-
-
 def _mask(mask, sizes):
     """wrt as a boolean vector that is constant on each W and each b."""
     total = sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
@@ -402,6 +393,12 @@ def scale(value: object) -> None:
     """What `fit` may do to a net without scalings."""
     if value is not None and not (isinstance(value, str) and value == "auto"):
         raise ValueError(f"scale must be 'auto' or None; got {value!r}")
+
+
+def some_kept(wrt: object, P: int) -> None:
+    """`wrt` of a fit, which keeps P parameters."""
+    if not P:
+        raise ValueError(f"wrt must keep one parameter at least; got {wrt!r}")
 
 
 def prior(value, P):

@@ -6,7 +6,7 @@ digits of float32 would leave nothing of the small singular values that the last
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -138,8 +138,8 @@ def fit(
     data = data._replace(sample_weight=_validate.sample_weight(sample_weight, len(data.X)))
     precision = _validate.prior(prior, net.num_params)
     _validate.scale(scale)
-    if wrt is not None:
-        wrt = _validate.some_of(wrt, net.sizes)
+    if isinstance(wrt, Iterator):
+        wrt = list(wrt)  # it is read more than once
     limits = Limits(
         _validate.whole(patience, "patience", 1),
         _validate.whole(max_iter, "max_iter", 0),

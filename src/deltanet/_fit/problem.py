@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from deltanet import _columns, _memory, _verbs
+from deltanet import _memory, _validate, _verbs
 from deltanet._fit.systems import PRODUCT, cholesky, choose, conjugate_gradients, dual_matrix
 
 INSTEAD = "use solver='cg', which makes no matrix"
@@ -70,7 +70,7 @@ class Problem:
     def freeze(self, prior: float | NDArray[np.float64]) -> None:
         """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
         net = self.net
-        self.kept = _columns.kept(self.wrt, net.sizes)
+        self.kept = net._source(self.X, self.wrt).kept
         self.run = partial(self.run, columns=self.kept.columns)
         self.theta = self.some(net.params)
         rest = np.ones(net.num_params, bool)
@@ -269,6 +269,7 @@ def problem(net, X, Y, weights, prior, solver="auto", wrt=None):
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
     dense, P = np.ndim(prior) > 0, net.num_params
     if wrt is not None:
-        P = _columns.kept(wrt, net.sizes).size
+        P = net._source(X, wrt).kept.size
+        _validate.some_kept(wrt, P)
     way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, net.dtype.itemsize, dense, P)
     return WAYS[way](net, X, Y, weights, prior, wrt)
