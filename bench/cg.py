@@ -55,7 +55,7 @@ def best_until(at, loss, end):
 def step(report, net, X, Y):
     """One step of ours, and one in JAX of as many iterations."""
     start = time.perf_counter()
-    fit = dn.fit(net, X, Y, solver="cg", max_iter=1)
+    fit = dn.fit(net, X, Y, solver="cg", max_iter=1, scale=None)
     times, K = {"deltanet": time.perf_counter() - start}, iterations(fit.history)
     if jax:
         peer = Jax(net, X)
@@ -87,7 +87,7 @@ def check(net, theta, loss, X, Y):
 
 def fitted(net, X, Y, end):
     """(seconds, mean squared residual of a row) after each step."""
-    fit = dn.fit(net, X, Y, solver="cg", max_seconds=end)
+    fit = dn.fit(net, X, Y, solver="cg", max_seconds=end, scale=None)
     losses = np.array([fit.start, *fit.history["loss"]])
     return [0, *fit.history["seconds"]], list(2 * losses / len(X))
 

@@ -29,7 +29,11 @@ class Steps:
         medians, end = [], time.perf_counter() + seconds
         while not medians or time.perf_counter() < end:
             history = dn.fit(
-                *self.arguments, solver="direct", max_iter=self.max_iter, tol=1e-300
+                *self.arguments,
+                solver="direct",
+                max_iter=self.max_iter,
+                tol=1e-300,
+                scale=None,
             ).history
             accepted = np.diff(history["seconds"])[history["accepted"][1:]]
             medians.append(np.median(accepted))

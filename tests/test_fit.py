@@ -77,9 +77,9 @@ def test_scipy_reaches_the_same_loss(solver, weighted):
     X, Y = data(n=1, m=1, N=80, seed=2)
     weights = np.random.default_rng(1).uniform(0, 2, len(X)) if weighted else None
     net, (jac, options) = dn.MLP([1, 2, 1], seed=0), SCIPY[solver]
-    fun, jac = dn.residuals(net, X, Y, weights=weights, jac=jac)
+    fun, jac = dn.residuals(net, X, Y, sample_weight=weights, jac=jac)
     cost = least_squares(fun, net.params, jac, **options).cost
-    assert dn.fit(net, X, Y, weights=weights).loss == pytest.approx(cost, rel=0.01)
+    assert dn.fit(net, X, Y, sample_weight=weights).loss == pytest.approx(cost, rel=0.01)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,10 +105,10 @@ def test_residuals_against_complex_step(weighted):
     exact = (root[..., None] * case.jacobian(X)).reshape(14, -1)
     net = case_of(case)
     net.params[:] = 0  # the functions are of their argument, not of the net
-    fun, jac = dn.residuals(net, X, Y, weights=weights)
+    fun, jac = dn.residuals(net, X, Y, sample_weight=weights)
     np.testing.assert_allclose(fun(case.theta), expected, atol=1e-12)
     np.testing.assert_allclose(jac(case.theta), exact, atol=1e-12)
-    operator = dn.residuals(net, X, Y, weights=weights, jac="operator").jac(case.theta)
+    operator = dn.residuals(net, X, Y, sample_weight=weights, jac="operator").jac(case.theta)
     assert operator.shape == exact.shape
     np.testing.assert_allclose(operator @ np.eye(exact.shape[1]), exact, atol=1e-12)
     np.testing.assert_allclose(operator.T @ np.eye(14), exact.T, atol=1e-12)
@@ -132,11 +132,64 @@ def test_linear_net_is_ridge_regression(N, prior, solver):
     X, Y = data(n=4, m=1, N=N)
     weights = np.random.default_rng(2).uniform(0.1, 2, N)
     net = dn.MLP([4, 1], seed=0)
-    fit = dn.fit(net, X, Y, weights=weights, prior=prior, tol=1e-13, solver=solver)
+    options = {"prior": prior, "tol": 1e-13, "solver": solver, "scale": None}
+    fit = dn.fit(net, X, Y, sample_weight=weights, **options)
     theta = ridge(X, Y, weights, prior)
     np.testing.assert_allclose(fit.net.params, theta, rtol=1e-6)
     assert fit.loss == pytest.approx(loss(fit.net, X, Y, weights, prior), rel=1e-12)
     assert fit.converged
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("solver", ["direct", "cg"])
+@pytest.mark.parametrize("N", [30, 3])
+def test_the_last_layer_alone_is_ridge_regression(N, solver, dtype):
+    """On the outputs of the hidden layer, which stay what they are."""
+    X, Y = data(n=4, m=1, N=N)
+    net = dn.MLP([4, 6, 1], seed=0, dtype=dtype)
+    hidden = dn.MLP.from_layers(net.weights[:1], net.biases[:1], ["tanh"], dtype="float64")
+    options = {"wrt": "last", "tol": 1e-13, "solver": solver, "prior": 0.3}
+    fit = dn.fit(net, X, Y, **options)
+    theta = ridge(hidden(X), Y, np.ones(N), 0.3)
+    limit = 1e-6 if dtype == "float64" else 1e-3
+    np.testing.assert_allclose(fit.net.params[-7:], theta, rtol=limit, atol=limit)
+    np.testing.assert_array_equal(fit.net.params[:-7], net.params[:-7])
+    assert fit.loss == pytest.approx(loss(fit.net, X, Y, prior=0.3), rel=1e-5)
+    assert fit.converged
+
+
+def test_an_iterator_of_layers():
+    X, Y = data()
+    net = dn.MLP([3, 5, 2], seed=0)
+    some = dn.fit(net, X, Y, wrt=iter([0, ("biases", 1)]), max_iter=3)
+    listed = dn.fit(net, X, Y, wrt=[0, ("biases", 1)], max_iter=3)
+    np.testing.assert_array_equal(some.net.params, listed.net.params)
+
+
+@pytest.mark.parametrize("validation", [None, 0.3])
+@pytest.mark.parametrize("wrt", ["weights", "biases", [0], [("weights", 1)]], ids=str)
+def test_the_other_parameters_stay(wrt, validation):
+    X, Y = data()
+    net = dn.MLP([3, 5, 2], seed=0)
+    net.params += 0.1
+    fit = dn.fit(net, X, Y, wrt=wrt, validation=validation, max_iter=20, patience=3)
+    moved = {
+        (kind, k): bool((getattr(fit.net, kind)[k] != getattr(net, kind)[k]).any())
+        for kind in ("weights", "biases")
+        for k in range(2)
+    }
+    for (kind, k), changed in moved.items():
+        asked = wrt == kind or (isinstance(wrt, list) and (k in wrt or (kind, k) in wrt))
+        assert changed == asked
+    assert loss(fit.net, X, Y) < loss(net, X, Y)
+
+
+def test_nothing_to_fit():
+    X, Y = data()
+    with pytest.raises(ValueError, match=r"wrt must keep one parameter at least; got \[\]"):
+        dn.fit(dn.MLP([3, 5, 2], seed=0), X, Y, wrt=[])
+    with pytest.raises(TypeError, match="wrt must be None, 'last'"):
+        dn.fit(dn.MLP([3, 5, 2], seed=0), X, Y, wrt="first")
 
 
 OPTIMA = {
@@ -166,7 +219,7 @@ def test_gradient_vanishes_at_the_optimum(name, weighted, solver):
     w = weights if weighted else np.ones(N)
     if prior == "each":
         prior = random.uniform(0.05, 1, case.theta.size)
-    options = {"weights": weights, "prior": prior, "solver": solver}
+    options = {"sample_weight": weights, "prior": prior, "solver": solver, "scale": None}
     fit = dn.fit(case_of(case), X, Y, tol=1e-14, max_iter=3000, **options)
     theta = fit.net.params
     case = moved(case, theta)
@@ -194,7 +247,7 @@ def test_a_weight_counts_a_sample_so_often(N):
     X, Y = data(N=N)
     counts = np.random.default_rng(4).integers(0, 4, N)
     net = dn.MLP([3, 4, 2], seed=0)
-    weighted = dn.fit(net, X, Y, weights=counts, prior=0.01, tol=1e-12)
+    weighted = dn.fit(net, X, Y, sample_weight=counts, prior=0.01, tol=1e-12)
     repeated = dn.fit(net, X.repeat(counts, 0), Y.repeat(counts, 0), prior=0.01, tol=1e-12)
     assert weighted.loss == pytest.approx(repeated.loss, rel=1e-8)
     np.testing.assert_allclose(weighted.net(X), repeated.net(X), atol=1e-4)
@@ -216,7 +269,7 @@ def test_a_prior_is_more_rows():
         ftol=1e-14,
         gtol=1e-14,
     )
-    fit = dn.fit(net, X, Y, prior=prior, tol=1e-12)
+    fit = dn.fit(net, X, Y, prior=prior, tol=1e-12, scale=None)
     assert fit.loss == pytest.approx(rows.cost, rel=1e-8)
 
 
@@ -240,6 +293,7 @@ def scaled(factor, activation="tanh"):
     return net
 
 
+@pytest.mark.filterwarnings("ignore:fit stopped at a plateau")
 @pytest.mark.parametrize("solver", ["direct", "cg"])
 @pytest.mark.parametrize("max_iter", [1, 3, 60])
 @pytest.mark.parametrize("name", STARTS)
@@ -260,7 +314,8 @@ def test_never_worse(name, max_iter, solver):
 def test_a_float32_net_is_fitted_in_double_precision():
     X, Y = data(noise=0.0, n=1, m=1)
     net = dn.MLP([1, 6, 1], seed=0, dtype="float32")
-    fit, double = dn.fit(net, X, Y), dn.fit(net.astype("float64"), X, Y)
+    fit = dn.fit(net, X, Y, scale=None)
+    double = dn.fit(net.astype("float64"), X, Y, scale=None)
     assert fit.net.dtype == np.float32
     np.testing.assert_array_equal(fit.net.params, double.net.params.astype(np.float32))
 
@@ -269,7 +324,8 @@ def test_rounding_to_float32_makes_no_net_worse():
     """From the best neighbour of the rounded optimum, whose rounding is worse again."""
     X, Y = data(n=2, m=1)
     X += 10
-    optimum = dn.fit(dn.MLP([2, 1], dtype="float32", seed=0), X, Y, tol=1e-14).net
+    start = dn.MLP([2, 1], dtype="float32", seed=0)
+    optimum = dn.fit(start, X, Y, tol=1e-14, scale=None).net
     neighbours = []
     for away in itertools.product([-INF, 0, INF], repeat=3):
         neighbours.append(optimum.copy())
@@ -290,7 +346,7 @@ def duplicates():
 
 SINGULAR = {
     "the same inputs twice": duplicates,
-    "no weight": lambda: (*data(), {"weights": np.zeros(60)}),
+    "no weight": lambda: (*data(), {"sample_weight": np.zeros(60)}),
     "one sample many times": lambda: (np.ones((60, 3)), np.ones((60, 2)), {}),
     "hardly any damping": lambda: (*duplicates()[:2], {"damping": 1e-300}),
     "more parameters than samples": lambda: (*data(N=4), {"damping": 1e-300}),
@@ -321,16 +377,17 @@ def test_no_factor_no_step(A):
 def test_dead_units_have_no_gradient():
     net = dn.MLP.from_layers([-np.ones((4, 1)), np.zeros((1, 4))], [None, [0.5]], ["relu", "relu"])
     net.biases[1][:] = -0.5
-    fit = dn.fit(net, [[1.0], [2.0]], [[1.0], [1.0]])
+    fit = dn.fit(net, [[1.0], [2.0]], [[1.0], [1.0]], scale=None)
     assert fit.reason == "gradient" and fit.net == net
 
 
 def test_a_jacobian_that_overflows_leaves_the_net():
     net = dn.MLP.from_layers([[[1e-200]]], [None], ["identity"])
-    fit = dn.fit(net, [[1e200]], [[2.0]])
+    fit = dn.fit(net, [[1e200]], [[2.0]], scale=None)
     assert fit.reason == "stalled" and fit.net == net
 
 
+@pytest.mark.filterwarnings("ignore:fit stopped at a plateau")  # at the wall
 @pytest.mark.parametrize("value", [NAN, INF])
 def test_a_step_to_no_finite_loss_is_refused(value, monkeypatch):
     from deltanet._fit.problem import Problem
@@ -344,7 +401,7 @@ def test_a_step_to_no_finite_loss_is_refused(value, monkeypatch):
         return F if calls[-1] else value
 
     monkeypatch.setattr(Problem, "loss", walled)
-    fit = dn.fit(net, X, Y, max_iter=100)
+    fit = dn.fit(net, X, Y, max_iter=100, scale=None)
     assert not all(calls) and any(calls[1:])
     assert np.abs(fit.net.params - net.params).max() < 0.05
     assert fit.loss < fit.start
@@ -381,9 +438,14 @@ def with_nan(array):
         (X0[:0], Y0[:0], {}, r"X must hold one sample at least"),
         (X0, Y0[:4], {}, r"Y must have shape \(5, 2\); got \(4, 2\)"),
         (X0, Y0[:, 0], {}, r"Y must have shape \(5, 2\); got \(5,\)"),
-        (X0, Y0, {"weights": [1, 1, 1]}, r"weights must have shape \(5,\); got \(3,\)"),
-        (X0, Y0, {"weights": [1, 1, 1, 1, -2]}, r"weights must be at least 0; got -2"),
-        (X0, Y0, {"weights": [1, 1, NAN, 1, 1]}, r"weights must be finite; got nan at \[2\]"),
+        (X0, Y0, {"sample_weight": [1, 1, 1]}, r"sample_weight must have shape \(5,\); got \(3,\)"),
+        (X0, Y0, {"sample_weight": [1, 1, 1, 1, -2]}, r"sample_weight must be at least 0; got -2"),
+        (
+            X0,
+            Y0,
+            {"sample_weight": [1, 1, NAN, 1, 1]},
+            r"sample_weight must be finite; got nan at \[2\]",
+        ),
     ],
 )
 def test_bad_data(X, Y, options, message):
@@ -470,7 +532,7 @@ def test_early_stopping_returns_the_best_net():
 def test_a_share_is_held_out():
     net, X, Y = overfitting()
     weights = np.where(np.arange(30) % 3, 1.0, 2.0)
-    fit = dn.fit(net, X, Y, validation=0.3, weights=weights, seed=5, max_iter=4, tol=1e-300)
+    fit = dn.fit(net, X, Y, validation=0.3, sample_weight=weights, seed=5, max_iter=4, tol=1e-300)
     order = np.random.default_rng(5).permutation(30)
     out, kept = order[:9], order[9:]
     assert fit.start == pytest.approx(loss(net, X[kept], Y[kept], weights[kept]), rel=1e-12)
@@ -503,7 +565,7 @@ def test_no_worse_on_held_out_samples(solver):
 def test_reasons(options, reason):
     X, Y = data()
     net = dn.MLP([3, 4, 2], seed=0)
-    fit = dn.fit(net, X, Y, **options)
+    fit = dn.fit(net, X, Y, scale=None, **options)
     assert fit.reason == reason and fit.converged == (reason == "gradient")
     assert f"reason={reason!r}" in repr(fit)
     steps = {"max_iter": options.get("max_iter"), "callback": 1}.get(reason, 0)
@@ -537,7 +599,7 @@ def test_history(solver):
         assert step.loss == pytest.approx(loss(net, X, Y), rel=1e-12)
 
     options = {"callback": callback, "progress": lambda *n: done.append(n), "solver": solver}
-    fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, **options)
+    fit = dn.fit(net, X, Y, max_iter=40, damping=1e-6, scale=None, **options)
     assert (
         list(fit.history) == "loss damping gradient accepted validation seconds iterations".split()
     )
@@ -572,9 +634,9 @@ def test_samples_that_repeat_are_the_same_problem(solver):
     X, Y = data()
     net, weights, times = dn.MLP([3, 4, 2], seed=0), np.linspace(0, 1, 60), 200
     options = {"max_iter": 5, "solver": solver}
-    whole = dn.fit(net, X, Y, weights=weights, **options)
+    whole = dn.fit(net, X, Y, sample_weight=weights, **options)
     X, Y, weights = np.tile(X, (times, 1)), np.tile(Y, (times, 1)), np.tile(weights / times, times)
-    parts = dn.fit(net, X, Y, weights=weights, **options)
+    parts = dn.fit(net, X, Y, sample_weight=weights, **options)
     limit = 1e-8 if solver == "direct" else 1e-5
     np.testing.assert_allclose(parts.net.params, whole.net.params, rtol=limit, atol=limit)
 
@@ -585,9 +647,9 @@ def test_both_sides_take_the_same_steps(prior):
     X, Y = data(N=9)
     net, weights = dn.MLP([3, 5, 2], seed=0), np.linspace(0.5, 2, 9)
     options = {"prior": prior, "max_iter": 3, "solver": "direct"}
-    dual = dn.fit(net, X, Y, weights=weights, **options)
+    dual = dn.fit(net, X, Y, sample_weight=weights, **options)
     X, Y, weights = np.tile(X, (4, 1)), np.tile(Y, (4, 1)), np.tile(weights / 4, 4)
-    primal = dn.fit(net, X, Y, weights=weights, **options)
+    primal = dn.fit(net, X, Y, sample_weight=weights, **options)
     np.testing.assert_allclose(primal.net.params, dual.net.params, rtol=1e-7, atol=1e-9)
     np.testing.assert_array_equal(primal.history["accepted"], dual.history["accepted"])
 
@@ -597,7 +659,7 @@ def test_every_solver_reaches_the_same_loss(N):
     X, Y = data(N=N)
     net = dn.MLP([3, 5, 2], seed=0)
     losses = [
-        dn.fit(net, X, Y, prior=1e-2, max_iter=200, solver=solver).loss
+        dn.fit(net, X, Y, prior=1e-2, max_iter=200, solver=solver, scale=None).loss
         for solver in ("auto", "direct", "cg")
     ]
     np.testing.assert_allclose(losses, losses[1], rtol=1e-3)

@@ -64,10 +64,11 @@ def test_every_system_has_the_same_step(name, prior, weighted, monkeypatch):
         assert_close(problem.solve(mu), exact, 1e-8)
 
 
+@pytest.mark.parametrize("wrt", [None, "last", "weights"])
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("way", [problems.Primal, problems.Dual, problems.MatrixFree])
 @pytest.mark.parametrize("name", CASES)
-def test_a_refused_trial_leaves_the_step(name, way, kept, monkeypatch):
+def test_a_refused_trial_leaves_the_step(name, way, kept, wrt, monkeypatch):
     """To the last bit, also where activations are kept; and an accepted one does not."""
     if not kept:
         monkeypatch.setattr(_limits, "ACTIVATION_BYTES", 0)
@@ -75,25 +76,73 @@ def test_a_refused_trial_leaves_the_step(name, way, kept, monkeypatch):
     if way is problems.Dual and N > 1000:
         pytest.skip("the matrix is large")
     X, Y = case.inputs(N), np.random.default_rng(0).standard_normal((N, case.sizes[-1]))
-    problem = way(net_of(case), X, Y, None, 0.0)
+    problem = way(net_of(case), X, Y, None, 0.0, wrt)
     problem.loss()
     problem.linearise()
     step, theta = problem.solve(0.2), problem.theta.copy()
     problem.theta -= step
     problem.loss()
     problem.theta[:] = theta
+    problem.put()
     problem.tolerance = problems.LOOSEST  # what an inner solver was given before
     np.testing.assert_array_equal(problem.solve(0.2), step)
     problem.theta -= step
     problem.loss()
     problem.linearise()
-    fresh = way(net_of(case), X, Y, None, 0.0)
+    fresh = way(net_of(case), X, Y, None, 0.0, wrt)
     fresh.theta[:] = problem.theta
     fresh.loss()
     fresh.linearise()
     np.testing.assert_array_equal(problem.g, fresh.g)
     problem.tolerance = fresh.tolerance = problems.LOOSEST
     np.testing.assert_array_equal(problem.solve(0.1), fresh.solve(0.1))
+
+
+@pytest.mark.parametrize(
+    "wrt", [None, "last", "weights", "biases", [0], [("biases", 0), 1]], ids=str
+)
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("name", ["more residuals", "more parameters"])
+def test_some_parameters_each_with_a_damping_of_its_own(name, prior, wrt, monkeypatch):
+    """The same system in some columns, with mu a vector: others stay, and F counts their prior."""
+    monkeypatch.setattr(problems, "forcing", lambda *norms: 1e-12)
+    monkeypatch.setattr(problems, "MOST_ITERATIONS", 1000)
+    case, N = CASES[name]
+    random, P = np.random.default_rng(0), case.theta.size
+    some = columns(case, wrt)
+    X, Y, weights = case.inputs(N), random.standard_normal((N, 2)), random.uniform(0, 2, N)
+    Lambda, mu = PRIORS[prior](P) * np.ones(P), random.uniform(0.1, 3, P)[some]
+    r, J = case.evaluate(X)[0].real - Y, case.jacobian(X)[..., some]
+    A = np.einsum("sop,s,soq->pq", J, weights, J) + np.diag(Lambda[some])
+    g = np.einsum("sop,s,so->p", J, weights, r) + (Lambda * case.theta)[some]
+    F = 0.5 * np.sum(weights[:, None] * r**2) + 0.5 * np.sum(Lambda * case.theta**2)
+    exact = np.linalg.solve(A + np.diag(mu), g)
+    for way in (problems.Primal, problems.Dual, problems.MatrixFree):
+        problem = way(net_of(case), X, Y, weights, PRIORS[prior](P), wrt)
+        assert problem.loss() == pytest.approx(F, rel=1e-12)
+        assert problem.penalty() == pytest.approx(0.5 * np.sum(Lambda * case.theta**2), rel=1e-12)
+        problem.linearise()
+        assert_close(problem.g, g, 1e-11)
+        assert_close(problem.diagonal, np.diag(A), 1e-11)
+        assert_close(problem.solve(mu), exact, 1e-7)
+        problem.theta[:] += exact
+        problem.loss()
+        moved = case.theta.copy()
+        moved[some] += exact
+        np.testing.assert_allclose(problem.net.params, moved, rtol=1e-7)
+
+
+def columns(case, wrt):
+    """The columns that wrt keeps, as numbers in theta's order."""
+    kept, start = [], 0
+    for k, (W, b) in enumerate(zip(case.weights, case.biases, strict=True)):
+        for kind, size in (("weights", W.size), ("biases", b.size)):
+            last = wrt == "last" and k == len(case.weights) - 1
+            listed = isinstance(wrt, list) and (k in wrt or (kind, k) in wrt)
+            if wrt is None or wrt == kind or last or listed:
+                kept.extend(range(start, start + size))
+            start += size
+    return np.array(kept)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

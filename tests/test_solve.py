@@ -165,6 +165,21 @@ def test_of_some_parameters(name, wrt, solver, damping_matrix):
     assert_close(p, minimiser(D, r, 0.1, damping_matrix), 1e-8)
 
 
+@pytest.mark.parametrize("damping_matrix", ["identity", "marquardt"])
+@pytest.mark.parametrize("solver", ["direct", "cg"])
+@pytest.mark.parametrize("wrt", [None, "biases", [1]], ids=str)
+@pytest.mark.parametrize("name", ["more parameters", "a bias of the first layer"])
+def test_of_other_rows_and_without_outputs(name, wrt, solver, damping_matrix):
+    J, _, _ = build(name)
+    random, lead = np.random.default_rng(0), J.shape[:-2]
+    plain = dn.Jacobian.from_factors(J.deltas, J.inputs, bias=BIASED.get(name, True)).restrict(wrt)
+    J = plain.weighted(random.standard_normal((*lead, 2, J.shape[-2])))
+    r = random.standard_normal(J.shape[:-1])
+    D = J.to_dense().reshape(r.size, J.shape[-1])
+    p = J.solve(r, 0.1, damping_matrix, solver=solver)
+    assert_close(p, minimiser(D, r, 0.1, damping_matrix), 1e-8)
+
+
 @pytest.mark.parametrize(
     "r, damping, named, error, message",
     [
@@ -199,3 +214,108 @@ def test_messages(r, damping, named, error, message):
     J, _, _ = build("more parameters")
     with pytest.raises(error, match=message):
         J.solve(r, damping, **named)
+
+
+# Saturated units: columns of J whose squares are below the range of their numbers
+
+
+def rows_of(J):
+    """The dense rows of a two-layer J of one output in double precision, and how long each column is."""
+    (N, *_), h, y = (
+        J.shape,
+        [a.astype(float) for a in J.inputs],
+        [a.astype(float) for a in J.deltas],
+    )
+    blocks = []
+    for delta, x in zip((d.reshape(N, -1) for d in y), h, strict=True):
+        blocks += [(delta[:, :, None] * x[:, None, :]).reshape(N, -1), delta]
+    D = np.concatenate(blocks, axis=1)
+    largest = np.where(D.any(axis=0), abs(D).max(axis=0), 1)
+    length = largest * np.sqrt(((D / largest) ** 2).sum(axis=0))
+    return D, np.where(D.any(axis=0), length, 1)
+
+
+def marquardt(J, r, damping):
+    """p by the singular values of the rows whose columns have the length 1."""
+    D, length = rows_of(J)
+    U, s, Vt = np.linalg.svd(D / length, full_matrices=False)
+    kept = s > 1e-12 * s[0]
+    return Vt[kept].T @ (s[kept] / (s[kept] ** 2 + damping) * (U[:, kept].T @ r.ravel())) / length
+
+
+SATURATED = {  # activation, dtype, times the inputs of the case file
+    "tanh, float32": ("tanh", "float32", 1),
+    "tanh, float64": ("tanh", "float64", 1),
+    "sigmoid, float32": ("sigmoid", "float32", 0.6),
+    "sigmoid, squares below float64": ("sigmoid", "float64", 14),
+    "gaussian, float64": ("gaussian", "float64", 0.15),
+    "relu, columns of zeros": ("relu", "float32", 1),
+}
+
+
+@pytest.mark.parametrize("solver", ["auto", "direct", "cg"])
+@pytest.mark.parametrize("name", SATURATED)
+def test_saturated_units(shared, name, solver):
+    activation, dtype, factor = SATURATED[name]
+    with np.load(shared / "cases" / "marquardt_f32_saturated.npz") as file:
+        few = factor * file["X"]
+    net = dn.MLP([2, 30, 1], activation, seed=0, dtype=dtype)
+    for X in (few, np.repeat(few, 40, axis=0) * np.linspace(0.9, 1, 240)[:, None]):
+        J = net.jacobian(X.astype(dtype))
+        r = np.cos(np.arange(len(X), dtype=dtype))[:, None]
+        _, length = rows_of(J)
+        for damping in (1e-2, 1.0):
+            exact = marquardt(J, r.astype(float), damping) * length
+            for p in (
+                J.solve(r, damping, "marquardt", solver),
+                J.solve(r, [damping, 3.0], "marquardt", solver)[0],
+            ):
+                assert p.dtype == dtype
+                with np.errstate(over="ignore"):
+                    assert_close(
+                        p.astype(float) * length, exact, {"float32": 1e-5}.get(dtype, 1e-9)
+                    )
+
+
+def test_squares_of_short_columns_are_below_the_range(shared):
+    """So the cases above are what they say."""
+    with np.load(shared / "cases" / "marquardt_f32_saturated.npz") as file:
+        X = file["X"]
+    for name in ("tanh, float32", "sigmoid, squares below float64"):
+        activation, dtype, factor = SATURATED[name]
+        net = dn.MLP([2, 30, 1], activation, seed=0, dtype=dtype)
+        _, length = rows_of(net.jacobian((factor * X).astype(dtype)))
+        assert length.astype(dtype).min() > 0 and length.astype(dtype).min() ** 2 == 0
+
+
+def test_a_solution_beyond_the_range():
+    net = dn.MLP.from_layers(
+        [[[1e-30]], [[1e-8]]], [[0.0], [0.0]], ["identity"] * 2, dtype="float32"
+    )
+    J = net.jacobian([[1.0], [2.0]])
+    r = np.full((2, 1), 1e15, np.float32)
+    with pytest.raises(
+        ValueError, match=r"the solution must be in the range of float32; got 2\^\d+"
+    ):
+        J.solve(r, 1e-3, "marquardt")
+    assert np.isfinite(
+        net.astype("float64").jacobian([[1.0], [2.0]]).solve(r, 1e-3, "marquardt")
+    ).all()
+
+
+def test_products_beyond_the_range():
+    net = dn.MLP.from_layers([[[1.0]]], [[0.0]], ["identity"], dtype="float32")
+    J = net.jacobian([[1e25], [2e25]])
+    for damping in (0.1, [0.1, 1.0]):
+        with pytest.raises(ValueError, match="must be in the range of float32; their trace is inf"):
+            J.solve(np.ones((2, 1)), damping, solver="direct")
+    p = J.solve(np.ones((2, 1)), 0.1, "marquardt")
+    assert_close(p, marquardt_of_one_layer([[1e25], [2e25]], 0.1), 1e-5)
+
+
+def marquardt_of_one_layer(X, damping):
+    """p of r = 1, by the normal equations in columns of length 1."""
+    D = np.concatenate([X, np.ones_like(X)], axis=1)
+    length = np.sqrt((D**2).sum(axis=0))
+    D = D / length
+    return np.linalg.solve(D.T @ D + damping * np.eye(2), D.sum(axis=0)) / length

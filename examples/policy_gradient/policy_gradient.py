@@ -92,7 +92,7 @@ def evaluate_critic(critic, policy, steps, sweeps):
     after = np.column_stack([after, policy(after)])
     for _ in range(sweeps):
         target = reward[:, None] + GAMMA * critic(after)
-        critic = dn.fit(critic, X, target, prior=1e-2, max_iter=4).net
+        critic = dn.fit(critic, X, target, prior=1e-2, max_iter=4, scale=None).net
     return critic
 
 

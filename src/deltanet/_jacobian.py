@@ -908,7 +908,7 @@ class Jacobian:
         damping_matrix : {"identity", "marquardt"}
             ``|p|^2``, or ``p^T diag(J^T J) p``.
         solver : {"auto", "direct", "cg"}
-            "direct": a Cholesky factorisation on the smaller side of J, P x P or (N m) x (N m); one
+            "direct": a Cholesky factorization on the smaller side of J, P x P or (N m) x (N m); one
             eigendecomposition for several dampings; the singular values of the dense Jacobian for a damping
             of 0. "cg": conjugate gradients on `matvec` and `rmatvec`, which hold no matrix; LSMR for a
             damping of 0 or close to it. "auto": the one of less arithmetic, and "cg" if the matrices exceed

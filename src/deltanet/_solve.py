@@ -5,27 +5,27 @@
     (J^T J + lambda M) p = J^T r                              P <= N m, or without a matrix
     p = M^-1 J^T (J M^-1 J^T + lambda 1)^-1 r                 N m < P
 
-M is the identity, or the diagonal of J^T J (Marquardt). Neither form has a part in the null space of J. One
-damping takes a Cholesky factorisation, several share one eigendecomposition. Without damping the solution of
-least norm is taken from J itself, whose singular values J^T J would square.
+M is the identity, or the diagonal of J^T J (Marquardt): then the columns of J are scaled first, as the square
+of a short one, a weight of a saturated unit, is below the range of its numbers. Neither form has a part in
+the null space of J. One damping takes a Cholesky factorisation, several share one eigendecomposition. Without
+damping the solution of least norm is taken from J itself, whose singular values J^T J would square.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, eigh, lstsq
 
 from deltanet import _memory, _validate
 from deltanet._core.cholesky import solve_damped
 from deltanet._fit.systems import blas_for, choose, conjugate_gradients, dual_matrix
+from deltanet._jacobian import Jacobian
 from deltanet._types import Array
-
-if TYPE_CHECKING:
-    from deltanet._jacobian import Jacobian
 
 SHARE = 4  # of the memory available, one part for the matrix of a direct method
 EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "auto" counts with
@@ -41,7 +41,67 @@ def solve(
     """p, (P,); or (len(damping), P) for several dampings."""
     lambdas = _validate.dampings(damping)
     r = _validate.finite(_validate.like(r, J.shape[:-1], "r", J.dtype), "r")
-    M = metric(J, damping_matrix)
+    if damping_matrix not in ("identity", "marquardt"):
+        raise ValueError(
+            f"damping_matrix must be 'identity' or 'marquardt'; got {damping_matrix!r}"
+        )
+    if damping_matrix == "identity":
+        p = solutions(J, r, lambdas, None, solver)
+    else:
+        exponents, scaled = columns_of_size_1(J)
+        p = solutions(scaled, r.astype(np.float64), lambdas, metric(scaled), solver)
+        p = in_range(p, -exponents, J.dtype)
+    return p[0] if np.ndim(damping) == 0 else p
+
+
+def columns_of_size_1(J: Jacobian) -> tuple[NDArray[np.intc], Jacobian]:
+    """Exponents e (P,) and J diag(2^-e) in float64, whose columns have entries of size 1: exact.
+
+    The exponent of a weight is that of its delta and that of its input together. Marquardt's solution for
+    these columns is that for J times 2^e: it does not depend on their scale.
+    """
+    parts, factors = [], [list(J.inputs), list(J.deltas)]
+    for k, weights, bias in J._kept.layers:
+        sides = []
+        for factor in factors:
+            array = factor[k].astype(np.float64)
+            largest = abs(array).reshape(-1, array.shape[-1]).max(axis=0, initial=0)
+            sides.append(np.where(np.isfinite(largest), np.frexp(largest)[1], 0))
+            factor[k] = np.ldexp(array, -sides[-1])
+        h, delta = sides
+        if weights:
+            parts.append((delta[:, None] + h).reshape(-1))
+        if bias:
+            parts.append(delta)
+    exponents = np.concatenate([np.zeros(0, np.intc), *parts])
+    inputs, deltas = map(tuple, factors)
+    scaled = replace(
+        J._parts,
+        outputs=None,
+        inputs=inputs,
+        deltas=deltas,
+        first_weight=None,
+        input_scale=None,
+        dtype=np.dtype(np.float64),
+    )
+    return exponents, Jacobian._of(scaled)
+
+
+def in_range(p: Array, exponents: NDArray[np.intc], kind: np.dtype[Any]) -> Array:
+    """p 2^exponents in this dtype."""
+    with np.errstate(over="ignore", under="ignore"):
+        result = np.ldexp(p, exponents).astype(kind)
+    if np.isfinite(p).all() and not np.isfinite(result).all():
+        largest = (np.log2(abs(p), where=p != 0, out=np.zeros_like(p)) + exponents).max()
+        raise ValueError(
+            f"the solution must be in the range of {kind}; got 2^{largest:.0f} in it. Take a larger damping, "
+            f"a smaller r, or damping_matrix='identity'"
+        )
+    return result
+
+
+def solutions(J: Jacobian, r: Array, lambdas: list[float], M: Array | None, solver: str) -> Array:
+    """p of each lambda, (len(lambdas), P)."""
     (*_, m, P), (*widths, _) = J.shape, J._sizes
     sizes, N = (*widths, m), r.size // m
     itemsize, dense = J.dtype.itemsize, M is not None
@@ -60,7 +120,7 @@ def solve(
     elif rest:
         for i in rest:
             p[i] = matrix_free(J, r, lambdas[i], M)
-    return p[0] if np.ndim(damping) == 0 else p
+    return p
 
 
 def fits(J: Jacobian, rows: int, columns: int) -> bool:
@@ -68,16 +128,10 @@ def fits(J: Jacobian, rows: int, columns: int) -> bool:
     return rows * columns * J.dtype.itemsize * SHARE <= _memory.available_memory()
 
 
-def metric(J: Jacobian, damping_matrix: str) -> Array | None:
-    """The diagonal of M, or None for the identity; 1 where a column of J is zero."""
-    if damping_matrix not in ("identity", "marquardt"):
-        raise ValueError(
-            f"damping_matrix must be 'identity' or 'marquardt'; got {damping_matrix!r}"
-        )
-    if damping_matrix == "identity":
-        return None
+def metric(J: Jacobian) -> Array:
+    """The diagonal of Marquardt's M; 1 where a column of J is zero, or its square has not all its digits."""
     diagonal = J.ggn_diagonal()
-    return np.where(diagonal > 0, diagonal, 1).astype(J.dtype)
+    return np.where(diagonal >= np.finfo(J.dtype).tiny, diagonal, 1)
 
 
 def invert(A: Array, b: Array, lambdas: list[float]) -> Array:
@@ -86,7 +140,12 @@ def invert(A: Array, b: Array, lambdas: list[float]) -> Array:
     If the two together are below the rounding of A, that part of b is left out: it belongs to the null space.
     """
     x: Array | None
-    floor = 10 * np.finfo(A.dtype).eps * A.trace()
+    trace = A.trace()
+    if not np.isfinite(trace):
+        raise ValueError(
+            f"the products of J with itself must be in the range of {A.dtype}; their trace is {trace}"
+        )
+    floor = 10 * np.finfo(A.dtype).eps * trace
     if len(lambdas) == 1 and lambdas[0] > floor:
         x = solve_damped(A, b, lambdas[0], np.empty_like(A))
         if x is not None:

@@ -631,9 +631,21 @@ def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArr
     return tables
 
 
-def sample_weights(value: ArrayLike | None, N: int) -> Array | None:
-    """(N,) weights, or None."""
-    return None if value is None else at_least_zero(value, (N,), "weights")
+def sample_weight(value: ArrayLike | None, N: int) -> NDArray[np.float64] | None:
+    """(N,) weights of samples, or None."""
+    return None if value is None else at_least_zero(value, (N,), "sample_weight")
+
+
+def scale(value: object) -> None:
+    """What `fit` may do to a net without scalings."""
+    if value is not None and not (isinstance(value, str) and value == "auto"):
+        raise ValueError(f"scale must be 'auto' or None; got {value!r}")
+
+
+def some_kept(wrt: object, P: int) -> None:
+    """`wrt` of a fit, which keeps P parameters."""
+    if not P:
+        raise ValueError(f"wrt must keep one parameter at least; got {wrt!r}")
 
 
 def prior(value: ArrayLike, P: int) -> float | Array:

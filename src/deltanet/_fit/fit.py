@@ -5,114 +5,48 @@ digits of float32 would leave nothing of the small singular values that the last
 """
 
 import math
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet import _validate
-from deltanet._fit.descent import Descent, Limits, Step
+from deltanet._fit.descent import Baseline, Descent, Limits, Step
+from deltanet._fit.outcome import Fit
 from deltanet._fit.problem import Problem, problem
+from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled, varies
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
 from deltanet._progress import reporting
 
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What `fit` returns.
-
-    Attributes
-    ----------
-    net : MLP
-        The fitted net, of the given net's dtype: of lowest loss, or of lowest loss on the held-out samples.
-    history : dict of (steps,) ndarray
-        One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began,
-        `accepted`, `validation` (the loss of the held-out samples; NaN without any), `seconds` since the
-        start, `iterations` of conjugate gradients that it took (0 of a direct step).
-    reason : str
-        Why it stopped. "gradient", "loss", "step": by `tol`. "stalled": no damping gives a lower loss.
-        "validation": `patience` is over. "max_iter", "seconds", "callback": as asked.
-    start, loss : float
-        F of the given net and of `net`, on the samples that were fitted.
-    """
-
-    net: MLP
-    history: dict
-    reason: str
-    start: float
-    loss: float
-
-    @property
-    def converged(self):
-        """Whether `tol` was met."""
-        return self.reason in ("gradient", "loss", "step")
-
-    def __repr__(self):
-        steps = len(self.history["loss"])
-        return f"Fit(loss={self.loss:.6g} from {self.start:.6g}, steps={steps}, reason={self.reason!r})"
-
-    def plot(self, ax=None):
-        """Loss, gradient and damping over the steps, on a logarithmic scale.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Axes to draw into; by default those of a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is missing (extra: plot).
-
-        Examples
-        --------
-        >>> import deltanet as dn, numpy as np
-        >>> fit = dn.fit(dn.MLP([1, 4, 1], seed=0), [[0.0], [1.0]], [[0.0], [1.0]])
-        >>> fit.plot().figure.savefig("fit.png")  # doctest: +SKIP
-        """
-        if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ModuleNotFoundError as error:
-                raise ImportError(
-                    "plot() needs the extra 'plot': pip install \"deltanet[plot]\""
-                ) from error
-            ax = Figure(layout="constrained").subplots()
-        steps = np.arange(1, 1 + len(self.history["loss"]))
-        ax.plot([0, *steps], [self.start, *self.history["loss"]], label="loss")
-        if np.isfinite(self.history["validation"]).any():
-            ax.plot(steps, self.history["validation"], label="validation loss")
-        ax.plot(steps, self.history["gradient"], label="gradient", linewidth=1)
-        ax.plot(steps, self.history["damping"], label="damping", linewidth=1, linestyle=":")
-        refused = ~self.history["accepted"]
-        ax.plot(steps[refused], self.history["loss"][refused], "x", color="C0", label="refused")
-        ax.set(xlabel="step", yscale="log", title=f"stopped by: {self.reason}")
-        ax.legend()
-        return ax
+# What a minimum explains at least of the variance of Y: a net that tells one sample apart from all others,
+# which are the same to it, explains one over their number.
+LEAST_EXPLAINED, MOST_ASKED, SAMPLES_APART = 1e-3, 0.05, 2
 
 
 def fit(
-    net,
-    X,
-    Y,
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
     *,
-    weights=None,
-    prior=0.0,
-    solver="auto",
-    validation=None,
-    patience=20,
-    max_iter=500,
-    tol=1e-8,
-    max_seconds=math.inf,
-    damping=1e-3,
-    seed=0,
-    progress=None,
-    callback=None,
-):
+    sample_weight: ArrayLike | None = None,
+    wrt: str | Iterable[Any] | NDArray[np.bool_] | None = None,
+    scale: str | None = "auto",
+    solver: str = "auto",
+    prior: ArrayLike = 0.0,
+    validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    patience: int = 20,
+    max_iter: int = 500,
+    tol: float = 1e-8,
+    max_seconds: float = math.inf,
+    damping: float = 1e-3,
+    seed: int | np.random.Generator | None = 0,
+    progress: Callable[[int, int], object] | bool | None = None,
+    callback: Callable[[Step, MLP], object] | None = None,
+) -> Fit:
     """A copy of the net, fitted to (X, Y) by least squares: Levenberg-Marquardt.
 
     ``F(theta) = (1/2) sum_s w_s |f(x_s) - y_s|^2 + (1/2) sum_p prior_p theta_p^2``
@@ -125,16 +59,26 @@ def fit(
         Where to start. A float32 net is fitted in double precision and rounded at the end.
     X : (N, n_0) array_like
     Y : (N, m) array_like
-    weights : (N,) array_like, optional
+    sample_weight : (N,) array_like, optional
         w_s, at least 0: a weight of 2 counts a sample twice. One over the variance of its noise.
-    prior : float or (P,) array_like
-        The precision of a normal prior of mean zero on each parameter, at least 0: weight decay.
+    wrt : optional
+        The parameters to fit, all by default: see `Jacobian.restrict`. The others stay as they are.
+    scale : {"auto", None}
+        "auto": a net without scalings that does not beat the best constant gets them from the data before
+        the first step: inputs, and outputs if the last activation is the identity, have mean 0 and standard
+        deviation 1 inside of it, as with `MLP.standardized`. A side that is so already gets none. A net that
+        explains some of the variance of Y, and half of what its outputs explain after the best shift and
+        factor, was fitted before and is left as it is (if all its biases are zero, as those of a new net
+        are, it has to explain 0.7); so is one of which `wrt` keeps some parameters only.
+        `Fit.scaled` says what was done. F, `prior` and the history are in units of Y. None: no scalings.
     solver : {"auto", "direct", "cg"}
-        How a step is computed. "direct": a Cholesky factorisation of a matrix (P, P), or (N m, N m) if that
+        How a step is computed. "direct": a Cholesky factorization of a matrix (P, P), or (N m, N m) if that
         is smaller. "cg": conjugate gradients on products J^T (J v), preconditioned by the diagonal and cut
         short by a tolerance that follows the gradient; there is no matrix, and memory is that of X, of some
-        vectors of P numbers, and up to 256 MiB for what the passes share. "auto": the one of less arithmetic, and "cg" if the matrices exceed the memory
-        available.
+        vectors of P numbers, and up to 256 MiB for what the passes share. "auto": the one of less
+        arithmetic, and "cg" if the matrices exceed the memory available.
+    prior : float or (P,) array_like
+        The precision of a normal prior of mean zero on each parameter of the net, at least 0: weight decay.
     validation : float or (X, Y), optional
         Samples to stop by: a share of the given ones, drawn by `seed` and not fitted, or others. The net of
         the lowest ``(1/2) sum_s w_s |f(x_s) - y_s|^2`` on them is returned.
@@ -144,7 +88,8 @@ def fit(
         Trial steps at most.
     tol : float
         Stop where the gradient falls below ``tol |J| |r|``, a step below ``tol |theta|``, or both the actual
-        and the predicted reduction of the loss below ``tol F``.
+        and the predicted reduction of the loss below ``tol F``; and if that is no minimum, where they do so
+        once more with each parameter damped in its own scale (see `Fit.converged`).
     max_seconds : float
         Begin no step after this time.
     damping : float
@@ -161,10 +106,16 @@ def fit(
     -------
     Fit
 
+    Warns
+    -----
+    RuntimeWarning
+        If it stopped at a plateau: `Fit.reason` is "plateau", and the message says what to try.
+
     Raises
     ------
     ValueError, TypeError
-        If an argument breaks one of these rules, holds NaN, or the loss of the given net is not finite.
+        If an argument breaks one of these rules, holds NaN, or the loss of the net to start from is not
+        finite.
     MemoryError
         If solver is "direct" and its matrices exceed the memory available.
 
@@ -172,19 +123,23 @@ def fit(
     ----------
     K. Madsen, H. B. Nielsen, O. Tingleff, "Methods for non-linear least squares problems" (2004);
     H. B. Nielsen, "Damping parameter in Marquardt's method" (1999);
+    J. J. More, "The Levenberg-Marquardt algorithm: implementation and theory" (1978);
     S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method" (1996).
 
     Examples
     --------
     >>> import deltanet as dn, numpy as np
-    >>> X = np.linspace(-3, 3, 50)[:, None]
-    >>> fit = dn.fit(dn.MLP([1, 8, 1], seed=0), X, np.sin(X))
-    >>> bool(np.abs(fit.net(X) - np.sin(X)).max() < 1e-2)
-    True
+    >>> X = np.linspace(2000, 2024, 50)[:, None]
+    >>> fit = dn.fit(dn.MLP([1, 8, 1], seed=0), X, 1e6 * np.sin(X / 4))
+    >>> fit.scaled, bool(np.abs(fit.net(X) - 1e6 * np.sin(X / 4)).max() < 1e4)
+    (('input', 'output'), True)
     """
-    X, Y = _validate.pair_of_data(net, X, Y)
-    weights = _validate.sample_weights(weights, len(X))
-    prior = _validate.prior(prior, net.num_params)
+    data = Data(*_validate.pair_of_data(net, X, Y))
+    data = data._replace(sample_weight=_validate.sample_weight(sample_weight, len(data.X)))
+    precision = _validate.prior(prior, net.num_params)
+    _validate.scale(scale)
+    if isinstance(wrt, Iterator):
+        wrt = list(wrt)  # it is read more than once
     limits = Limits(
         _validate.whole(patience, "patience", 1),
         _validate.whole(max_iter, "max_iter", 0),
@@ -192,52 +147,144 @@ def fit(
         _validate.number(max_seconds, "max_seconds", above=0),
         _validate.number(damping, "damping", above=0),
     )
-    (X, Y, weights), held = split(net, X, Y, weights, validation, seed)
-    work = net.astype("float64")
-    held = held and Problem(work, *held, 0.0)
-    fitted = problem(work, X, Y, weights, prior, solver)
+    data, held = split(net, data, validation, seed)
+    begin, sides = net, tuple[str, ...]()
+    if scale and wrt is None and is_plain(net) and not beats_a_constant(net, data):
+        begin, sides = scaled(net, data)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a step too far, which is refused
+        found = descend(begin, data, held, precision, solver, wrt, limits, progress, callback)
+        if sides:
+            found = better(found, net, data, held, precision, sides)
+    if found.reason == "plateau":
+        warnings.warn(advice(found, scale), RuntimeWarning, stacklevel=2)
+    return found
+
+
+def is_plain(net: MLP) -> bool:
+    """Whether the net has no scalings."""
+    return net.input_scale is None and net.output_scale is None
+
+
+def split(
+    net: MLP, data: Data, validation: Any, seed: int | np.random.Generator | None
+) -> tuple[Data, Data | None]:
+    """The samples to fit, and those held out."""
+    if validation is None:
+        return data, None
+    held = _validate.held_out(net, validation, len(data.X))
+    if isinstance(held, tuple):
+        return data, Data(*held)
+    order = np.random.default_rng(seed).permutation(len(data.X))
+    fitted, out = (data.some(np.sort(part)) for part in (order[held:], order[:held]))
+    return fitted, out
+
+
+def descend(
+    begin: MLP,
+    data: Data,
+    held: Data | None,
+    prior: float | NDArray[np.float64],
+    solver: str,
+    wrt: Any,
+    limits: Limits,
+    progress: Any,
+    callback: Callable[[Step, MLP], object] | None,
+) -> Fit:
+    """From this net down, in its own units."""
+    units = Units(begin)
+    inner = units.inner(data)
+    out = held and Problem(units.net, *units.inner(held), 0.0)
+    fitted = problem(units.net, *inner, prior / units.square, solver, wrt)
     with (
         blas_for(fitted.side),
-        np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
         reporting(progress, limits.max_iter, "steps") as report,
     ):
-        descent = Descent(fitted, held, limits)
-        reason = descent.run(report, callback)
-        return result(descent, net, reason)
+        descent = Descent(fitted, out, limits, baseline(data, inner), units.square)
+        reason = descent.run(report, callback, units.shown)
+        return result(descent, fitted, out or fitted, begin, reason, units)
 
 
-def split(net, X, Y, weights, validation, seed):
-    """((X, Y, weights) to fit, (X, Y, weights) held out or None)."""
-    if validation is None:
-        return (X, Y, weights), None
-    held = _validate.held_out(net, validation, len(X))
-    if isinstance(held, tuple):
-        return (X, Y, weights), (*held, None)
-    order = np.random.default_rng(seed).permutation(len(X))
-    return tuple(
-        (X[part], Y[part], None if weights is None else weights[part])
-        for part in (np.sort(order[held:]), np.sort(order[:held]))
-    )
+def baseline(data: Data, inner: Data) -> Baseline:
+    """The best constant, and what explains more than a constant, in the units of the fit.
+
+    Whether Y is constant to rounding is seen in its own units.
+    """
+    w = data.sample_weight
+    N = len(data.X) if w is None else np.count_nonzero(w)
+    share = max(LEAST_EXPLAINED, min(MOST_ASKED, SAMPLES_APART / max(N, 1)))
+    constant = constant_loss(inner) if varies(data).any() else 0.0
+    return Baseline(constant, (1 - share) * constant)
 
 
-def result(descent, given, reason):
+def result(
+    descent: Descent, problem: Problem, judge: Problem, given: MLP, reason: str, units: Units
+) -> Fit:
     """The best parameters in the given net's dtype, if rounding left them the better ones."""
     columns = zip(*descent.history, strict=True) if descent.history else [()] * len(Step._fields)
     history = {
         name: np.array(values, bool if name == "accepted" else float)
         for name, values in zip(Step._fields, columns, strict=True)
     }
-    fitted, loss = given.copy(), descent.best_loss
-    fitted.params = descent.best
-    if given.dtype != descent.net.dtype:
-        judge = descent.held or descent.problem
-        loss = loss_at(descent.problem, fitted.params)
-        if not loss_at(judge, fitted.params) <= loss_at(judge, given.params):
-            fitted, loss = given.copy(), descent.start
-    return Fit(fitted, history, reason, descent.start, loss)
+    fitted = given.copy()
+    problem.theta[:] = descent.best
+    loss = problem.loss()
+    fitted.params = problem.net.params
+    if given.dtype != problem.net.dtype:
+        loss = loss_at(problem, problem, fitted)
+        if not loss_at(problem, judge, fitted) <= loss_at(problem, judge, given):
+            fitted, loss = given.copy(), loss_at(problem, problem, given)
+    constant = descent.baseline.constant
+    explained = 1 - (loss - problem.penalty()) / constant if constant else math.nan
+    return Fit(fitted, history, reason, descent.start, loss * units.square, explained, ())
 
 
-def loss_at(problem, theta):
-    """F of other parameters."""
-    problem.theta[:] = theta
-    return problem.loss()
+def loss_at(problem: Problem, judge: Problem, net: MLP) -> float:
+    """F of the judge, with this net's parameters."""
+    problem.net.params[:] = net.params
+    problem.theta[:] = problem.some(problem.net.params)
+    return float(judge.loss())
+
+
+def better(
+    found: Fit,
+    given: MLP,
+    data: Data,
+    held: Data | None,
+    prior: float | NDArray[np.float64],
+    sides: tuple[str, ...],
+) -> Fit:
+    """What was found from a net that got scalings, if that is not worse than the given net is."""
+    start = plain_loss(given, data, prior)
+    new, old = found.loss, start
+    if held is not None:
+        new, old = (plain_loss(net, held, 0.0) for net in (found.net, given))
+    if new <= old:
+        return replace(found, start=start, scaled=sides)
+    constant = constant_loss(data)
+    explained = 1 - plain_loss(given, data, 0.0) / constant if constant else math.nan
+    reason = "plateau" if found.converged else found.reason
+    return Fit(given.copy(), found.history, reason, start, start, explained, ())
+
+
+def plain_loss(net: MLP, data: Data, prior: float | NDArray[np.float64]) -> float:
+    """F of a net in units of Y; infinity if it is NaN."""
+    r = double(net)(data.X) - data.Y
+    w = 1.0 if data.sample_weight is None else data.sample_weight[:, None]
+    F = 0.5 * float(np.sum(w * r * r) + np.sum(prior * net.params.astype(float) ** 2))
+    return math.inf if math.isnan(F) else F
+
+
+def advice(found: Fit, scale: str | None) -> str:
+    """What to say of a plateau."""
+    net, tries = found.net, ["another seed"]
+    if is_plain(net) and scale is None:
+        tries.insert(0, "scale='auto'")
+    elif net.input_scale is None:
+        tries.insert(0, "inputs of mean 0 and deviation 1 (MLP.standardized)")
+    if net.activations[-1] != "identity":
+        tries.append(f"Y in the range of the last activation ({net.activations[-1]})")
+    tries.append("a smaller prior, or more hidden units")
+    return (
+        f"fit stopped at a plateau, not at a minimum: the net explains {found.explained:.3g} of the variance "
+        f"of Y. Try {', '.join(tries)}."
+    )

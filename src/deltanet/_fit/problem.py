@@ -4,18 +4,21 @@
 
     F(theta) = sum_s w_s |r_s|^2 / 2 + theta^T Lambda theta / 2,    r = f(X) - Y     r: (N, m)
     g = J^T W r + Lambda theta,    J = dy/dtheta                                     g: (P,)
-    (J^T W J + Lambda + mu 1) p = g                                                  Primal, MatrixFree
+    (J^T W J + Lambda + mu M) p = g                                                  Primal, MatrixFree
     p = D^-1 J^T z + q,    (J D^-1 J^T + 1) z = r - J q                              Dual
 
-with D = Lambda + mu 1 and q = D^-1 Lambda theta; in the dual form W^(1/2) is part of J and r. One
-linearisation serves every mu that is tried at its theta, and every array is made once: a step on a small
-problem is a few calls of the core and of LAPACK, and nothing else.
+with M the identity or a diagonal, D = Lambda + mu M and q = D^-1 Lambda theta; in the dual form W^(1/2) is
+part of J and r. One linearisation serves every mu that is tried at its theta, and every array is made once: a
+step on a small problem is a few calls of the core and of LAPACK, and nothing else.
 """
 
+from functools import partial
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from deltanet import _limits, _memory, _verbs
+from deltanet import _limits, _memory, _validate, _verbs
 from deltanet._core.cholesky import solve_damped
 from deltanet._core.engine import FIRST_HALF, SECOND_HALF, Activations
 from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_matrix
@@ -31,13 +34,16 @@ LOOSEST, TIGHTEST = 0.1, 1e-3  # tolerance of conjugate gradients
 class Problem:
     """F of a float64 net at its present parameters, and the step from there.
 
-    `loss` first, then `linearise` if it was accepted, then `solve` for each mu.
+    `loss` first, then `linearise` if it was accepted, then `solve` for each mu: a number, or (P,) of them. P
+    counts the parameters that `wrt` keeps; the others stay as they are.
 
     Attributes
     ----------
     theta : (P,) ndarray
-        The net's own parameters, to be written before `loss`.
+        The parameters, to be written before `loss`: the net's own, or with `wrt` a copy of some.
     g : (P,) ndarray
+    diagonal : (P,) ndarray
+        Of J^T W J + Lambda, at the last linearisation.
     trace : float
         Of J^T W J + Lambda: the sum of squares of J with the rows of the prior.
     rank : int
@@ -49,18 +55,52 @@ class Problem:
     iterations = 0  # of conjugate gradients, in the last step
     activations = None  # what `loss` leaves to `linearise`
 
-    def __init__(self, net, X, Y, weights, prior):
-        self.net, self.X, self.Y, self.weights, self.prior = net, X, Y, weights, prior
+    def __init__(self, net, X, Y, weights, prior, wrt=None):
+        self.net, self.X, self.Y, self.weights, self.wrt = net, X, Y, weights, wrt
         self.theta, self.run, self.N = net.params, net._engine.run, len(X)
-        self.has_prior = bool(np.any(prior))
-        self.rank = self.side = min(Y.size, net.num_params)
-        self.r, self.g = np.empty(Y.shape), np.empty(net.num_params)
+        self.kept, self.frozen = net._kept, 0.0
+        if wrt is not None:
+            self.freeze(prior)
+        P = self.kept.size
+        self.prior = self.some(prior) if np.ndim(prior) else prior
+        self.has_prior = bool(np.any(self.prior))
+        self.rank = self.side = min(Y.size, P)
+        self.r, self.g = np.empty(Y.shape), np.empty(P)
         self.wanted = {"X": X, "Y": Y, "y": self.r}
         if weights is not None:
             self.column, self.weighted = weights[:, None], np.empty_like(self.r)
 
+    def freeze(self, prior: float | NDArray[np.float64]) -> None:
+        """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
+        net = self.net
+        self.kept = net._source(self.X, self.wrt).kept
+        self.run = partial(self.run, columns=self.kept.columns)
+        self.theta = self.some(net.params)
+        rest = np.ones(net.num_params, bool)
+        for _, full in self.kept.slices:
+            rest[full] = False
+        self.frozen = float(np.sum((prior * net.params**2)[rest]))
+
+    def some(self, full: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The kept parameters of all, (..., P of the net): a copy, if not all are."""
+        if self.wrt is None:
+            return full
+        return np.concatenate([full[part] for _, part in self.kept.slices])
+
+    def put(self) -> None:
+        """theta into the net."""
+        if self.wrt is not None:
+            for part, full in self.kept.slices:
+                self.net.params[full] = self.theta[part]
+
+    def penalty(self) -> float:
+        """The prior's part of F, at theta."""
+        return 0.5 * (float(np.sum(self.prior * self.theta**2)) + self.frozen)
+
     def loss(self):
-        """F at the net's parameters, and r of the next `linearise`."""
+        """F at theta, and r of the next `linearise`."""
+        if self.wrt is not None:
+            self.put()
         self.run(self.N, half=FIRST_HALF, activations=self.activations, **self.wanted)
         flat = other = self.r.reshape(-1)
         if self.weights is not None:
@@ -68,7 +108,7 @@ class Problem:
         twice = blas.ddot(flat, other)
         if self.has_prior:
             twice += blas.ddot(self.theta, self.prior * self.theta)
-        return 0.5 * twice
+        return 0.5 * (twice + self.frozen)
 
     def begin(self):
         """g begins with Lambda theta."""
@@ -81,16 +121,16 @@ class Problem:
 class Primal(Problem):
     """With J^T W J, (P, P): its lower half."""
 
-    def __init__(self, net, X, Y, weights, prior):
-        super().__init__(net, X, Y, weights, prior)
-        P = net.num_params
+    def __init__(self, net, X, Y, weights, prior, wrt=None):
+        super().__init__(net, X, Y, weights, prior, wrt)
+        P = self.kept.size
         _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
         self.A, self.factor = np.empty((P, P)), np.empty((P, P))
-        self.at_once = net._engine.keeps_ggn()
+        self.at_once = net._engine.keeps_ggn(self.kept.columns)
         if self.at_once:
             self.wanted |= {"ggn": self.A, "u": self.r, "vjp": self.g, "H": weights}
             self.activations = Activations()
-        self.source = net._source(X, None)
+        self.source = net._source(X, wrt)
         self.flat, self.step = self.A.reshape(-1), P + 1
         self.diagonal = self.flat[:: self.step]
         # The lower half, in rows of blocks: the rest is not cleared.
@@ -119,31 +159,41 @@ class Primal(Problem):
 class Dual(Problem):
     """With J D^-1 J^T, (N m, N m): from the factors of J alone."""
 
-    def __init__(self, net, X, Y, weights, prior):
-        super().__init__(net, X, Y, weights, prior)
+    def __init__(self, net, X, Y, weights, prior, wrt=None):
+        super().__init__(net, X, Y, weights, prior, wrt)
         _memory.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
         self.root = None if weights is None else np.sqrt(weights)[:, None]
 
     def linearise(self):
-        """J, g, and if D is a number the Gram matrix of J, at the net's parameters."""
+        """J and g at the net's parameters."""
         self.begin()
-        self.J = J = self.net.jacobian(self.X)
-        self.at_r = self.r.copy()
+        self.J = J = self.net.jacobian(self.X, self.wrt)
+        self.at_r, self.K = self.r.copy(), None
         if self.root is not None:
             self.at_r *= self.root
             for delta in J.deltas:
-                delta *= self.root[..., None]
+                if delta is not None:
+                    delta *= self.root[..., None]
         self.at = self.theta.copy()
         self.g += J.rmatvec(self.at_r)
-        self.K = None if np.ndim(self.prior) else dual_matrix(J, 1)
         self.trace = float(J.row_norms_squared().sum())
         self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
+
+    @property
+    def diagonal(self) -> NDArray[np.float64]:
+        return self.J.ggn_diagonal() + self.prior
+
+    def gram(self) -> NDArray[np.float64]:
+        """J J^T: once for all D that are numbers."""
+        if self.K is None:
+            self.K = dual_matrix(self.J, 1)
+        return self.K
 
     def solve(self, mu):
         """p, or None where the matrix is singular to rounding."""
         D = self.prior + mu
         # J D^-1 J^T + 1    (N m, N m)
-        K = dual_matrix(self.J, 1 / D) if self.K is None else self.K / D
+        K = dual_matrix(self.J, 1 / D) if np.ndim(D) else self.gram() / D
         if not self.has_prior:
             z = solve_damped(K, self.at_r.reshape(-1), 1, K)
             return None if z is None else self.J.rmatvec(z.reshape(self.r.shape)) / D
@@ -159,16 +209,16 @@ class MatrixFree(Problem):
     steps converge fast.
     """
 
-    def __init__(self, net, X, Y, weights, prior):
-        super().__init__(net, X, Y, weights, prior)
+    def __init__(self, net, X, Y, weights, prior, wrt=None):
+        super().__init__(net, X, Y, weights, prior, wrt)
         self.side, self.diagonal = 0, np.empty_like(self.g)
         self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": weights}
-        self.kept = None  # the activations where it was linearised
+        self.held_activations = None  # those where it was linearised
         numbers = self.N * (2 * sum(net.sizes[1:]) - net.sizes[-1])
         if 2 * numbers * net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
-            self.activations, self.kept = Activations(), Activations()
+            self.activations, self.held_activations = Activations(), Activations()
         self.tolerance = self.forced = self.norm = None
-        product = PRODUCT * self.N * net.num_params
+        product = PRODUCT * self.N * self.kept.size
         self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
 
     def linearise(self):
@@ -176,7 +226,7 @@ class MatrixFree(Problem):
         self.begin()
         self.diagonal.fill(0)
         self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
-        self.activations, self.kept = self.kept, self.activations
+        self.activations, self.held_activations = self.held_activations, self.activations
         if self.has_prior:
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)
@@ -189,13 +239,14 @@ class MatrixFree(Problem):
         D = self.prior + mu
 
         self.iterations = 0
-        given = {"X": self.X, "H": self.weights, "half": SECOND_HALF, "activations": self.kept}
+        given = {"X": self.X, "H": self.weights, "half": SECOND_HALF}
+        given["activations"] = self.held_activations
 
         def product(v, out):
             # (J^T W J + D) v
             self.iterations += 1
             np.multiply(D, v, out=out)
-            self.run(self.N, **given, v=v, vjp=out)
+            self.run(self.N, **given, v=self.kept.spread(v), vjp=out)
 
         p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
         self.tolerance = (
@@ -220,8 +271,11 @@ def forcing(norm, before, tolerance):
 WAYS = {"primal": Primal, "dual": Dual, "cg": MatrixFree}
 
 
-def problem(net, X, Y, weights, prior, solver="auto"):
+def problem(net, X, Y, weights, prior, solver="auto", wrt=None):
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
     P, itemsize, dense = net.num_params, net.dtype.itemsize, np.ndim(prior) > 0
+    if wrt is not None:
+        P = net._source(X, wrt).kept.size
+        _validate.some_kept(wrt, P)
     way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)
-    return WAYS[way](net, X, Y, weights, prior)
+    return WAYS[way](net, X, Y, weights, prior, wrt)

@@ -1,40 +1,47 @@
 """The residuals of a net as functions of its parameters, for `scipy.optimize.least_squares`."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from deltanet import _validate
+from deltanet._mlp import MLP
+
+Array = NDArray[np.float64]
 
 
 class Residuals:
     """r(theta) = W^(1/2) (f(X) - Y) as a vector, and its Jacobian; each call has a net of its own."""
 
-    def __init__(self, net, X, Y, weights):
+    def __init__(
+        self, net: MLP, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> None:
         self.net = net.astype("float64")
         self.X, self.Y = _validate.pair_of_data(net, X, Y)
-        weights = _validate.sample_weights(weights, len(self.X))
-        self.root = None if weights is None else np.sqrt(weights)[:, None]
+        w = _validate.sample_weight(sample_weight, len(self.X))
+        self.root: Array | None = None if w is None else np.sqrt(w)[:, None]
 
-    def at(self, params):
+    def at(self, params: Array) -> MLP:
         """A net of these parameters: a new one, for calls from several threads at once."""
         net = self.net.copy()
         net.params = params
         return net
 
-    def fun(self, params):
+    def fun(self, params: Array) -> Array:
         """r: (P,) -> (N m,)."""
         r = self.at(params)(self.X) - self.Y
         return (r if self.root is None else r * self.root).reshape(-1)
 
-    def dense(self, params):
+    def dense(self, params: Array) -> Array:
         """dr/dtheta: (P,) -> (N m, P)."""
         J = self.at(params).jacobian_dense(self.X)
         if self.root is not None:
             J *= self.root[..., None]
         return J.reshape(-1, J.shape[-1])
 
-    def operator(self, params):
+    def operator(self, params: Array) -> Any:
         """dr/dtheta: (P,) -> LinearOperator of shape (N m, P)."""
         J = self.at(params).jacobian(self.X).as_linear_operator()
         if self.root is None:
@@ -49,11 +56,18 @@ class Residuals:
 class Functions(NamedTuple):
     """What `residuals` returns."""
 
-    fun: object
-    jac: object
+    fun: Callable[[Array], Array]
+    jac: Callable[[Array], Any]
 
 
-def residuals(net, X, Y, *, weights=None, jac="dense"):
+def residuals(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    jac: str = "dense",
+) -> Functions:
     """fun and jac of ``r(theta) = W^(1/2) (f(X; theta) - Y)`` for `scipy.optimize.least_squares`.
 
     Parameters
@@ -62,7 +76,7 @@ def residuals(net, X, Y, *, weights=None, jac="dense"):
         Its parameters are not used and not changed: `net.params` is the usual start. Evaluated in float64.
     X : (N, n_0) array_like
     Y : (N, m) array_like
-    weights : (N,) array_like, optional
+    sample_weight : (N,) array_like, optional
         At least 0; as of `fit`, whose loss without a prior is SciPy's cost.
     jac : {"dense", "operator"}
         A new array, for ``method="lm"`` and ``tr_solver="exact"``; or a LinearOperator of the factors, for
@@ -90,5 +104,5 @@ def residuals(net, X, Y, *, weights=None, jac="dense"):
     """
     if jac not in ("dense", "operator"):
         raise ValueError(f"jac must be 'dense' or 'operator'; got {jac!r}")
-    r = Residuals(net, X, Y, weights)
+    r = Residuals(net, X, Y, sample_weight)
     return Functions(r.fun, r.dense if jac == "dense" else r.operator)
