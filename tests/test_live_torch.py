@@ -624,7 +624,7 @@ def test_outputs_are_compared(make):
 )
 def test_outputs_of_another_shape(hook, message):
     module = Chain().eval()
-    module.register_forward_hook(hook)
+    module.fc2.register_forward_hook(hook)
     with pytest.raises(ValueError, match=message):
         dn.from_torch(module)
 
