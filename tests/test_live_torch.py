@@ -731,6 +731,12 @@ def test_nothing_is_changed():
     assert (torch.get_rng_state() == before[2]).all()
 
 
+@pytest.mark.nightly  # torch.compile imports much
+def test_compiled():
+    module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    assert dn.from_torch(torch.compile(module)) == dn.from_torch(module)
+
+
 def test_weight_norm():
     layer = torch.nn.utils.parametrizations.weight_norm(nn.Linear(5, 7))
     module = nn.Sequential(layer, nn.Tanh(), nn.Linear(7, 3))
