@@ -256,6 +256,10 @@ REFUSED = {
     "softmax": (small(layers.Softmax(axis=0)), "axis=0"),
     "hidden softmax": (small(layers.Softmax()), "only the last layer"),
     "two activations": (small(layers.ReLU(), layers.ELU()), "does not follow a dense layer"),
+    "not alone": (
+        small(layers.Dense(4, keras.layers.PReLU())),
+        r"\(PReLU\) is not built: call the model once",
+    ),
     "reshape": (small(layers.Reshape((2, 2)), layers.Flatten()), r"\(Reshape\) is not"),
 }
 
@@ -279,6 +283,15 @@ def test_without_keras(monkeypatch):
     with pytest.raises(
         ImportError, match=r"needs the extra 'keras': pip install \"deltanet\[keras\]\""
     ):
+        dn.from_keras(None)
+
+
+def test_without_its_backend(monkeypatch):
+    def fail(name):
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    with pytest.raises(ImportError, match="keras cannot be imported: No module named 'tensorflow'"):
         dn.from_keras(None)
 
 

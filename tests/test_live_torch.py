@@ -130,6 +130,19 @@ def test_activation_of_two_parameters(name):
     assert dn.from_torch(net.to_torch()) == net
 
 
+@pytest.mark.parametrize("form", ["python", "scripted"])
+@pytest.mark.parametrize("layer", [nn.RReLU(0.1, 0.3), nn.PReLU(init=0.25)])
+def test_slopes(layer, form):
+    module = nn.Sequential(nn.Linear(5, 7), layer, nn.Linear(7, 3)).eval()
+    net = dn.from_torch(FORMS[form](module))
+    (name, slope), _ = net.activations
+    assert (
+        name == "leaky_relu" and abs(slope - (0.2 if isinstance(layer, nn.RReLU) else 0.25)) < 1e-12
+    )
+    X = torch.randn(7, 5)
+    assert_equal(net(X.numpy()), module(X).detach().numpy(), "outputs", 1e-5)
+
+
 # Modules with a forward of their own
 
 
@@ -252,6 +265,105 @@ def test_forward_of_its_own(kind, form):
     if kind is Squeezed:
         module = nn.Sequential(module.fc1, module.act, module.fc2)
     compare(module, net, folded=kind is Scaled)
+
+
+def forward_of(function):
+    """Chain with this forward: of the module, and of its first activation."""
+
+    class Made(Chain):
+        def forward(self, x):
+            return function(self, self.act(self.fc1(x)))
+
+    return Made().double().eval()
+
+
+FOLDED = {
+    "minus": lambda m, h: m.fc2(1 - h),
+    "neg": lambda m, h: m.fc2(-h) / 2,
+    "mm": lambda m, h: torch.mm(h.float().double(), m.fc2.weight.t()),
+    "constant first": lambda m, h: 2 + 3 * m.fc2(h),
+    "alpha": lambda m, h: torch.sub(torch.add(m.fc2(h), m.gain, alpha=2), m.gain, alpha=3),
+    "alpha first": lambda m, h: torch.sub(m.gain, torch.add(m.gain, m.fc2(h), alpha=2), alpha=3),
+    "to": lambda m, h: m.fc2(h.to("cpu").to(dtype=torch.float64)),
+    "contiguous": lambda m, h: m.fc2(h.contiguous()).sigmoid(),
+    "constants": lambda m, h: m.fc2(h) * torch.exp(m.gain).abs(),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_arithmetic(name):
+    module = forward_of(FOLDED[name])
+    net = dn.from_torch(module)
+    tolerance = 1e-6 if name == "mm" else None  # it rounds h
+    X = torch.randn(7, 5, dtype=torch.float64)
+    y, Jx, _ = derivatives(module, X)
+    check(net, X.numpy(), y, Jx, tolerance=tolerance)
+    traced = torch.jit.trace(module, X)
+    check(dn.from_torch(traced), X.numpy(), y, Jx, tolerance=tolerance)
+
+
+REFUSED_FORWARDS = {
+    "inverse": (lambda m, h: m.fc2(1 / h), "divides by the samples"),
+    "floor": (
+        lambda m, h: torch.div(h, 2, rounding_mode="floor"),
+        "divides by the samples, or rounds",
+    ),
+    "zero": (lambda m, h: m.fc2(h / torch.zeros(7)), "divides by zero"),
+    "cube": (lambda m, h: m.fc2(h**3), "'pow' is not a square"),
+    "power": (lambda m, h: m.fc2(2**h), "'pow' is not a square"),
+    "view": (lambda m, h: h.view(-1, 7, 1), "'view' must only flatten"),
+    "columns": (lambda m, h: h.view(7, -1), "'view' must only flatten"),
+    "squeeze": (lambda m, h: h.squeeze(0), "'squeeze' must take away"),
+    "after squeeze": (
+        lambda m, h: (h @ m.fc2.weight[:1].t()).squeeze(1) + 1,
+        "'add' follows a squeeze",
+    ),
+    "factors": (
+        lambda m, h: torch.addmm(m.fc2.bias, h, m.fc2.weight.t(), alpha=2),
+        "has factors 1 and 2",
+    ),
+    "gram": (lambda m, h: torch.ones(3, 7).double() @ h.t(), "'t' is not a dense layer"),
+    "first": (lambda m, h: m.fc2.weight @ h, "takes its weights from the samples"),
+    "clamp": (lambda m, h: m.fc2(h).clamp(max=1), "between None and 1: give both"),
+    "slope": (lambda m, h: F.prelu(m.fc1.bias, h), "takes its input as a parameter"),
+    "words": (lambda m, h: torch.tanh(h, out=m.mean), "has arguments that deltanet does not know"),
+    "broadcast": (lambda m, h: m.fc2(h) + torch.ones(2, 3), r"constants of shape \(2, 3\)"),
+    "complex": (lambda m, h: m.fc2(h) + torch.ones(3) * 1j, "dtype complex64"),
+    "in place": (
+        lambda m, h: m.fc2(h) + m.gain.data.add_(0),
+        "changes a tensor in place|other outputs",
+    ),
+    "parameter": (lambda m, h: m.fc2(h) + m.gain.add_(0), "'add_' changes a tensor in place"),
+    "constant": (lambda m, h: m.fc2(h) + m.gain.view(7), "'view' failed"),
+    "user": (lambda m, h: wrapped(h), "function 'wrapped' is not one of torch"),
+    "shape": (lambda m, h: m.fc2(h) if h.dim() == 2 else h, "cannot be followed|not used"),
+    "meta": (lambda m, h: m.fc2(h) + torch.ones(3, device="meta"), "cannot be read"),
+    "to": (lambda m, h: m.fc2(h.to(torch.int32)), "another kind than floats"),
+    "elu": (lambda m, h: torch.ops.aten.elu(m.fc2(h), 1, 2), "'elu'"),
+}
+
+
+def wrapped(h):
+    return h
+
+
+torch.fx.wrap("wrapped")
+
+
+@pytest.mark.parametrize("name", REFUSED_FORWARDS)
+def test_forward_is_refused(name):
+    function, message = REFUSED_FORWARDS[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        dn.from_torch(forward_of(function))
+    assert "\n" not in str(caught.value)
+
+
+def test_scripted_integers():
+    module = torch.jit.trace(
+        forward_of(lambda m, h: m.fc2(h.to(torch.int32).double())), torch.ones(2, 5).double()
+    )
+    with pytest.raises(ValueError, match="another kind than floats"):
+        dn.from_torch(module)
 
 
 # Policies
@@ -497,6 +609,26 @@ def test_outputs_are_compared(make):
         dn.from_torch(make().eval())
 
 
+@pytest.mark.parametrize(
+    "hook, message",
+    [
+        (
+            lambda module, inputs, output: output[:, :2],
+            r"gives \(16, 2\) .* where .* give \(16, 3\)",
+        ),
+        (
+            lambda module, inputs, output: output.view(5, 5),
+            r"cannot be called with X of shape \(16, 5\)",
+        ),
+    ],
+)
+def test_outputs_of_another_shape(hook, message):
+    module = Chain().eval()
+    module.fc2.register_forward_hook(hook)
+    with pytest.raises(ValueError, match=message):
+        dn.from_torch(module)
+
+
 def test_other_forward_of_a_known_layer():
     with pytest.raises(ValueError, match="'flip'"):
         dn.from_torch(nn.Sequential(Twisted(5, 3)))
@@ -597,6 +729,12 @@ def test_nothing_is_changed():
     assert all((module.state_dict()[key] == each).all() for key, each in before[0].items())
     assert sorted(vars(module)) == before[1] and not module.training
     assert (torch.get_rng_state() == before[2]).all()
+
+
+@pytest.mark.nightly  # torch.compile imports much
+def test_compiled():
+    module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    assert dn.from_torch(torch.compile(module)) == dn.from_torch(module)
 
 
 def test_weight_norm():

@@ -64,9 +64,8 @@ class Builder:
             raise Refused(f"{part} has weights of shape {W.shape}{after}: they do not fit")
         self.width, self.open = W.shape[0], True
         self.kind = np.result_type(self.kind, W.dtype)
-        self.chain.product(
-            W, None if b is None else np.broadcast_to(self._fitting(part, b), self.width)
-        )
+        bias = None if b is None else np.broadcast_to(self._fitting(part, b), W.shape[:1])
+        self.chain.product(W, bias)
 
     def activate(self, part: str, spec: Spec) -> None:
         if spec == "identity":

@@ -71,7 +71,7 @@ def from_flax(
     if not found:
         raise Refused("params hold no layer: a layer is a mapping with a 'kernel'")
     names = _ordered(list(found)) if layers is None else _chosen(list(found), layers)
-    hidden = _validate.hidden(activation, len(names) - 1)
+    hidden: list[Any] = _validate.hidden(activation, len(names) - 1)
     builder = Builder()
     for name, spec in zip(names, [*hidden, output], strict=True):
         part = f"layer {name!r}"

@@ -1,5 +1,6 @@
 """Fitted estimators of scikit-learn (extra: sklearn)."""
 
+import importlib
 import warnings
 from typing import Any, Protocol
 
@@ -69,9 +70,7 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
     MLP([3, 8, 2], activation=['relu'], output='identity', dtype='float64')
     """
     package("sklearn", "sklearn", "from_sklearn")
-    from sklearn.base import BaseEstimator
-
-    if not isinstance(estimator, BaseEstimator):
+    if not isinstance(estimator, _module("base").BaseEstimator):
         raise TypeError(
             f"estimator must be a fitted estimator of scikit-learn; got {type(estimator).__name__}"
         )
@@ -91,6 +90,10 @@ def from_sklearn(estimator: SklearnEstimator) -> MLP:
     return net
 
 
+def _module(name: str) -> Any:
+    return importlib.import_module(f"sklearn.{name}")
+
+
 def _outputs(estimator: Any, X: NDArray[Any]) -> NDArray[Any]:
     if hasattr(estimator, "predict_proba"):
         probabilities = np.asarray(estimator.predict_proba(X))
@@ -104,21 +107,18 @@ def _outputs(estimator: Any, X: NDArray[Any]) -> NDArray[Any]:
 
 def _read(builder: Builder, estimator: Any) -> None:
     """What an estimator does to the chain."""
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-    from sklearn.pipeline import Pipeline
-
+    networks = _module("neural_network")
     kind = type(estimator)
-    if kind is Pipeline:
+    if kind is _module("pipeline").Pipeline:
         *before, (_, last) = estimator.steps
         for name, step in before:
             _scale(builder, step, f"step {name!r} ({type(step).__name__})")
         _read(builder, last)
-    elif kind is TransformedTargetRegressor:
+    elif kind is _module("compose").TransformedTargetRegressor:
         _fitted(estimator, "regressor_")
         _read(builder, estimator.regressor_)
         _scale(builder, estimator.transformer_, "transformer_", inverse=True)
-    elif kind in (MLPRegressor, MLPClassifier):
+    elif kind in (networks.MLPRegressor, networks.MLPClassifier):
         _network(builder, estimator)
     else:
         best = ": pass its best_estimator_" if hasattr(estimator, "best_estimator_") else ""
@@ -137,20 +137,18 @@ def _network(builder: Builder, estimator: Any) -> None:
     for k, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True)):
         builder.dense(f"layer {k} of {part}", W.T, b)
         name = estimator.activation if k < last else estimator.out_activation_
-        builder.activate(f"layer {k} of {part}", ACTIVATIONS.get(name, name))
+        builder.activate(f"layer {k} of {part}", ACTIVATIONS.get(name, str(name)))
 
 
 def _scale(builder: Builder, scaler: Any, part: str, inverse: bool = False) -> None:
     """x -> (x - shift) / divisor, or its inverse."""
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer
-
     kind = type(scaler)
     if isinstance(scaler, str) or scaler is None:
         return  # passthrough
-    if kind is FunctionTransformer and (scaler.func, scaler.inverse_func) == (None, None):
+    functions = _module("preprocessing").FunctionTransformer
+    if kind is functions and (scaler.func, scaler.inverse_func) == (None, None):
         return
-    if kind is Pipeline:
+    if kind is _module("pipeline").Pipeline:
         for name, step in scaler.steps[:: -1 if inverse else 1]:
             _scale(builder, step, f"step {name!r} ({type(step).__name__})", inverse)
         return
@@ -167,11 +165,9 @@ def _scale(builder: Builder, scaler: Any, part: str, inverse: bool = False) -> N
 
 def _shift_and_divisor(scaler: Any, part: str) -> tuple[Any, Any]:
     """Of a fitted scaler; None if it has none."""
-    from sklearn import preprocessing
-
     kind = type(scaler)
     scalers = "StandardScaler", "RobustScaler", "MaxAbsScaler", "MinMaxScaler"
-    if kind not in [getattr(preprocessing, name) for name in scalers]:
+    if kind not in [getattr(_module("preprocessing"), name) for name in scalers]:
         raise Refused(f"{part} is not a scaler of numbers: {REMEDY}")
     _fitted(scaler, "scale_")
     match kind.__name__:

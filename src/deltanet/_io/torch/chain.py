@@ -11,6 +11,8 @@ from deltanet._io.torch import patterns
 from deltanet._io.torch.activations import ACTIVATIONS
 from deltanet._io.torch.steps import FEATURES, REMEDY, SAMPLES, TRAINING, Ref, Step, Steps, named
 
+FLOATS = (5, 6, 7, 15)  # half, float, double and bfloat16 in TorchScript
+
 
 def follow(torch: Any, steps: Steps, model: str) -> Builder:
     """The chain from the input to the output."""
@@ -154,11 +156,21 @@ class _Reader:
     def on_identity(self, input: Any) -> None:
         """Nothing."""
 
-    def on_contiguous(self, input: Any) -> None:
+    def on_contiguous(self, input: Any, memory_format: Any = None) -> None:
         """Nothing."""
 
     def on_float(self, input: Any) -> None:
-        """Nothing."""
+        """Nothing, but for rounding: the net has one precision."""
+
+    on_double = on_float
+
+    def on_to(self, input: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing either, to a device or another float."""
+        for given in (*args, kwargs.get("dtype")):
+            kind = getattr(given, "is_floating_point", None)
+            code = type(given) is int and given not in FLOATS
+            if kind is False or code:
+                raise Refused(f"{self.part} makes numbers of another kind than floats: {REMEDY}")
 
     def on_flatten(self, input: Any, start_dim: int = 0, end_dim: int = -1) -> None:
         if start_dim != 1 or end_dim not in (-1, 1):
