@@ -85,7 +85,7 @@ def test_every_verb_equals_that_of_the_same_activation_in_the_core(case, dtype, 
 
 
 def assert_same(got, expected, tolerance, name):
-    if isinstance(expected, (list, tuple)):
+    if isinstance(expected, (list, tuple, dn.KFAC)):
         for one, other in zip(got, expected, strict=True):
             assert_same(one, other, tolerance, name)
         return

@@ -40,9 +40,8 @@ def write(path: Any, parts: Parts) -> None:
 def read(path: Any) -> Parts:
     """The parts of a Jacobian. No code from the file is run."""
     suffixed(path)
-    header, arrays = npz.read(path)
     with reading(path):
-        return unpack(header, arrays)
+        return unpack(*npz.read(path))
 
 
 def suffixed(path: Any) -> None:
