@@ -97,7 +97,7 @@ class Baseline(NamedTuple):
     bar: float
 
 
-Report = Callable[[int], None] | None
+Report = Callable[[int], object] | None
 
 
 class Descent:
