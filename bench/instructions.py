@@ -6,6 +6,7 @@ figure for each of its versions; instruction sets are pinned to AVX2, which valg
 valgrind with its headers, on x86-64.
 """
 
+import gc
 import json
 import os
 import platform
@@ -50,6 +51,7 @@ def measured(folder):
     source.write_text(REQUESTS)
     library = compile_c([source])
     zero, dump = library.zero, library.dump
+    gc.disable()  # a collection would be counted with the calls that it falls among
     library.start()
     for call in calls().values():
         call()

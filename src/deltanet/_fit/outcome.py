@@ -19,7 +19,7 @@ class Fit:
     net : MLP
         The fitted net, of the given net's dtype: of lowest loss, or of lowest loss on the held-out samples.
     history : dict of (steps,) ndarray
-        One entry a trial step: `loss` after it, its `damping` mu, `gradient` |g| where it began, `accepted`,
+        One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began, `accepted`,
         `validation` (the loss of the held-out samples; NaN without any), `seconds` since the start,
         `iterations` of conjugate gradients that it took (0 of a direct step).
     reason : str
