@@ -19,9 +19,9 @@ class Fit:
     net : MLP
         The fitted net, of the given net's dtype: of lowest loss, or of lowest loss on the held-out samples.
     history : dict of (steps,) ndarray
-        One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began, `accepted`,
-        `validation` (the loss of the held-out samples; NaN without any), `seconds` since the start,
-        `iterations` of conjugate gradients that it took (0 of a direct step).
+        One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began,
+        `accepted`, `validation` (the loss of the held-out samples; NaN without any), `seconds` since the
+        start, `iterations` of conjugate gradients that it took (0 of a direct step).
     reason : str
         Why it stopped. "gradient", "loss", "step": by `tol`. "plateau": by `tol`, but this is not a minimum
         (see `converged`). "stalled": no damping gives a lower loss. "validation": `patience` is over.
@@ -29,8 +29,8 @@ class Fit:
     start, loss : float
         F of the given net and of `net`, on the samples that were fitted.
     explained : float
-        The share of the variance of Y that `net` explains, on these samples: 1 - sum_s w_s |f(x_s) - y_s|^2
-        over that of the best constant. NaN where Y is constant.
+        The share of the variance of Y that `net` explains, on these samples:
+        ``1 - sum_s w_s |f(x_s) - y_s|^2`` over that of the best constant. NaN where Y is constant.
     scaled : tuple of str
         The sides that `scale="auto"` gave a scaling: of "input" and "output". Empty: the net had the scalings
         that it has now.
