@@ -282,11 +282,11 @@ def spectrum(A: Array, B: Array, k: int) -> Spectrum:
 
 def eigen(C: Array, name: str) -> tuple[Array, Array]:
     """(eigenvalues, eigenvectors); a value that only rounding keeps from 0 is 0."""
-    from deltanet._fit.systems import blas_for  # imports what imports this module
+    from deltanet._fit.systems import blas_for, driver  # imports what imports this module
 
     _validate.finite(C, name)
     with blas_for(len(C)):
-        values, vectors = eigh(C.astype(np.float64), driver="evd", overwrite_a=True)
+        values, vectors = eigh(C.astype(np.float64), driver=driver(len(C)), overwrite_a=True)
     rounding = len(C) * np.finfo(C.dtype).eps * np.abs(values).max(initial=0)
     values[np.abs(values) <= rounding] = 0
     return values, vectors

@@ -23,7 +23,7 @@ from scipy.linalg import blas, eigh, lstsq
 
 from deltanet import _memory, _validate
 from deltanet._core.cholesky import solve_damped
-from deltanet._fit.systems import blas_for, choose, conjugate_gradients, dual_matrix
+from deltanet._fit.systems import blas_for, choose, conjugate_gradients, driver, dual_matrix
 from deltanet._jacobian import Jacobian
 from deltanet._types import Array
 
@@ -151,7 +151,7 @@ def invert(A: Array, b: Array, lambdas: list[float]) -> Array:
         if x is not None:
             return x[None]
     # lambda below the rounding of A after all, or several
-    values, vectors = eigh(A, driver="evd")
+    values, vectors = eigh(A, driver=driver(len(A)))
     gemm = blas.dgemm if A.dtype == np.float64 else blas.sgemm
     shifted = np.maximum(values, 0) + np.asarray(lambdas, A.dtype)[:, None]
     inverse = np.divide(1, shifted, out=np.zeros_like(shifted), where=shifted > floor)

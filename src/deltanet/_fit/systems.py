@@ -64,6 +64,11 @@ def blas_for(side):
     return nullcontext() if side >= LARGE_SIDE else _parallel.held_blas()
 
 
+def driver(side: int) -> str:
+    """Of `scipy.linalg.eigh`: divide and conquer, which SciPy 1.13 cannot call for one number."""
+    return "evd" if side > 1 else "evr"
+
+
 def dual_matrix(J, inverse):
     """J D^-1 J^T (N m, N m), where D^-1 is a number or (P,)."""
     n = math.prod(J.shape[:-1])
