@@ -1,23 +1,17 @@
 """Random chains of layers, and how nets read from live models are compared with them."""
 
 import numpy as np
-
-import deltanet as dn
+import pytest
 
 TOLERANCES = {"float64": 1e-9, "float32": 2e-4}
 
 
-def supported(names):
-    """Those of a table {activation of deltanet: ...} that this version of deltanet has."""
-
-    def known(name):
-        try:
-            dn.MLP([1, 1], output=name)
-        except ValueError:
-            return False
-        return True
-
-    return {name: each for name, each in names.items() if known(name)}
+def seeds(few):
+    """Of random chains: so many, and 200 more that the nightly run tries."""
+    return [
+        *range(few),
+        *(pytest.param(s, marks=pytest.mark.nightly) for s in range(few, few + 200)),
+    ]
 
 
 def widths(random, least=2):

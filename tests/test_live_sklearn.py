@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from live_chains import assert_equal, widths
+from live_chains import assert_equal, seeds, widths
 
 import deltanet as dn
 
@@ -273,7 +273,8 @@ def test_without_sklearn(monkeypatch):
         dn.from_sklearn(None)
 
 
-def check_random(seed):
+@pytest.mark.parametrize("seed", seeds(10))
+def test_random_chain(seed):
     random = np.random.default_rng(seed)
     sizes = widths(random)
     X, Y = data(sizes[0], sizes[-1], seed)
@@ -297,14 +298,3 @@ def check_random(seed):
     count = int(random.integers(0, 3))
     scalers = [SCALERS[int(random.integers(len(SCALERS)))]() for _ in range(count)]
     compare(make_pipeline(*scalers, estimator).fit(X, Y), X)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_random_chain(seed):
-    check_random(seed)
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(10, 210))
-def test_random_chains(seed):
-    check_random(seed)

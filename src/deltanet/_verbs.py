@@ -20,6 +20,7 @@ from deltanet._progress import reporting
 from deltanet._types import Array, DType, Progress, Shape
 
 BLOCKS = "pass blocks of X"
+CLEARED_ROWS = 256  # of a matrix at once
 Layers = Sequence[Array | None]
 Matrices = tuple[Array, Array]
 
@@ -82,18 +83,18 @@ class Source:
         threads: int | None,
         progress: Progress = None,
         samplewise: Sequence[str] = (),
-        add: bool = False,
         **wanted: Any,
     ) -> None:
         """One call of the core for all samples; in pieces where X has to be converted.
 
-        `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written, or added to
-        what their arrays hold.
+        `samplewise` names the arrays of `wanted` that have one row a sample. Sums are written.
         """
         threads = _validate.count(threads)
         if not progress and (self.factors is not None or self.is_whole()):
             _, given = next(self.pieces())
-            self.engine.run(self.N, self.kept.columns, **given, **wanted, add=add, threads=threads)
+            self.engine.run(
+                self.N, self.kept.columns, **given, **wanted, add=False, threads=threads
+            )
             return
         with reporting(progress, self.N) as report:
             for part, given in self.pieces():
@@ -103,7 +104,7 @@ class Source:
                     self.kept.columns,
                     **given,
                     **(wanted | some),
-                    add=add or part.start > 0,
+                    add=part.start > 0,
                     threads=threads,
                     progress=report and shifted(report, part.start),
                 )
@@ -238,8 +239,8 @@ def ggn(
     H = source.weights(H)
     P = source.kept.size
     instead = "use ggn_diagonal(), kfac() or wrt="
-    out = source.sum(out, (P, P), "ggn", *given(H), instead=instead)
-    add_ggn(source, out, H, None, None, threads, progress)
+    out = source.result(out, (P, P), "ggn", *given(H), instead=instead)
+    fill_ggn(source, out, H, None, None, threads, progress)
     tiles.mirror([out], None, threads)
     return out
 
@@ -255,14 +256,14 @@ def normal_equations(
     H, P = source.weights(H), source.kept.size
     R = source.samples(R, (source.m,), "R")
     instead = "use ggn_diagonal(), kfac() or wrt="
-    A = source.sum(None, (P, P), "normal_equations", instead=instead)
-    g = source.sum(None, (P,), "normal_equations")
-    add_ggn(source, A, H, R, g, threads, progress)
+    A = source.result(None, (P, P), "normal_equations", instead=instead)
+    g = source.result(None, (P,), "normal_equations")
+    fill_ggn(source, A, H, R, g, threads, progress)
     tiles.mirror([A], None, threads)
     return A, g
 
 
-def add_ggn(
+def fill_ggn(
     source: Source,
     A: Array,
     H: Array | None,
@@ -271,16 +272,20 @@ def add_ggn(
     threads: int | None = None,
     progress: Progress = None,
 ) -> None:
-    """A += J^T H J in its lower half, and g += J^T H R where they are given."""
+    """A := J^T H J in its lower half, and g := J^T H R where they are given."""
     engine, kept, m = source.engine, source.kept, source.m
     samplewise = [name for name, array in (("H", H), ("u", R)) if array is not None]
     if engine.keeps_ggn(kept.columns):
-        source.run(threads, progress, samplewise, add=True, ggn=A, H=H, u=R, vjp=g)
+        source.run(threads, progress, samplewise, ggn=A, H=H, u=R, vjp=g)
     elif kept.size:
         rows = max(1, _limits.ROW_BYTES // (m * kept.size * source.dtype.itemsize))
         shape = (min(rows, source.N), m, kept.size)
         J = _memory.empty(shape, source.dtype, "the rows of J", "use ggn_diagonal() or kfac()")
         HJ = None if H is None else np.empty_like(J)
+        for i in range(0, kept.size, CLEARED_ROWS):  # the lower half: nothing else is read
+            A[i : i + CLEARED_ROWS, : i + CLEARED_ROWS] = 0
+        if g is not None:
+            g.fill(0)
         with reporting(progress, source.N) as report:
             for piece, given in source.pieces():
                 for start in range(piece.start, piece.stop, rows):

@@ -23,7 +23,8 @@ from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
     INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
-    activations_length, cut, diagonal_length, ggn_length, kept_length, lay_out, point_activations, vjp_length,
+    activations_length, cut, diagonal_length, ggn_length, kept_length, kfac_side, lay_out, point_activations,
+    vjp_length,
 )
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.rows cimport whole_vectors
@@ -352,9 +353,9 @@ cdef class Call(Work):
             job.at_A, job.at_B = self.at, self.at + L1
             job.kfac_length = 0
             for k in range(1, L1):
-                if job.column[k] < 0 and job.bias_column[k] < 0:
+                pitch = kfac_side(job, k)
+                if pitch == 0:
                     continue
-                pitch = (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
                 self.at[k] = job.kfac_length
                 self.at[L1 + k] = job.kfac_length + pitch * pitch
                 job.kfac_length += pitch * pitch + job.net.layer[k].n_out * job.net.layer[k].n_out
@@ -401,29 +402,24 @@ cdef class Call(Work):
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
         if job.shared and not job.context.tiles:
             threads = 1  # BLAS's bits depend on how many rows it is given
+        if job.work * job.N <= SERIAL_WORK and self.progress is None:
+            threads = 0  # here: giving Python's lock back would cost more
         self.team = threads if job.shared else 1
         nbytes = lay_out(&space, NULL, NULL, job, itemsize, job.B, job.B, self.team)
         try:
-            self.reserve(1 if job.shared else threads, self.team * 5 * (job.net.L + 1), nbytes)
+            self.reserve(1 if job.shared else max(1, threads), self.team * 5 * (job.net.L + 1), nbytes)
             if job.lanes > 1:
                 job.partial = self.extra((job.lanes - 1) * job.length * itemsize)
             if not job.context.tiles or job.form == FULL and job.wanted & COVARIANCE:
                 with _parallel.held_blas():
-                    self.all_blocks(threads)
+                    self.go(work_through, threads, job.shared)
             else:
-                self.all_blocks(threads)
+                self.go(work_through, threads, job.shared)
             raise_from(&self.failure)
             if job.lanes > 1:
-                self.go(add_lanes, threads if job.length >= PARALLEL_SUM else 1, False)
+                self.go(add_lanes, threads if job.length >= PARALLEL_SUM else min(threads, 1), False)
         finally:
             self.release()
-        return 0
-
-    cdef int all_blocks(self, int threads) except -1:
-        if self.job.work * self.job.N <= SERIAL_WORK and self.progress is None:
-            work_through(<void*> self, 0, 1)
-        else:
-            self.go(work_through, threads, self.job.shared)
         return 0
 
     cdef Py_ssize_t samples(self) noexcept:
@@ -512,10 +508,9 @@ cdef void add_columns(Job* job, Py_ssize_t first, Py_ssize_t last, floating zero
     at = add_part(<floating*> job.vjp, job, 0, vjp_length(job), 0, first, last)
     at = add_part(<floating*> job.diagonal, job, at, diagonal_length(job), 0, first, last)
     for k in range(1, job.net.L + 1 if job.kfac_length > 0 else 0):
-        if job.column[k] < 0 and job.bias_column[k] < 0:
+        pitch, n = kfac_side(job, k), job.net.layer[k].n_out
+        if pitch == 0:
             continue
-        pitch = (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
-        n = job.net.layer[k].n_out
         at = add_part(<floating*> job.kfac + job.at_A[k], job, at, pitch * pitch, pitch, first, last)
         at = add_part(<floating*> job.kfac + job.at_B[k], job, at, n * n, n, first, last)
     add_part(<floating*> job.ggn, job, at, ggn_length(job), job.P, first, last)

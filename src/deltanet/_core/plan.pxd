@@ -215,6 +215,11 @@ cdef inline Py_ssize_t diagonal_length(const Job* job) noexcept nogil:
     return job.P if job.diagonal != NULL else 0
 
 
+cdef inline Py_ssize_t kfac_side(const Job* job, Py_ssize_t k) noexcept nogil:
+    """Rows of A of layer k: its inputs, and 1 of a bias, as far as they are kept."""
+    return (job.net.layer[k].n_in if job.column[k] >= 0 else 0) + (job.bias_column[k] >= 0)
+
+
 cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
     return job.P * job.P if job.wanted & GGN else 0
 

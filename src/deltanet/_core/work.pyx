@@ -107,10 +107,13 @@ cdef class Work:
         return 0
 
     cdef int go(self, dn_run run, int threads, bint together) except -1:
-        """run(self, rank, size) on the threads of the pool: see dn_pool_run."""
+        """run(self, rank, size) on so many threads: see dn_pool_run. 0: on this one, with Python's lock."""
         self.next, self.polled = 0, dn_now()
-        with nogil:
-            dn_pool_run(run, <void*> self, threads, together)
+        if threads == 0:
+            run(<void*> self, 0, 1)
+        else:
+            with nogil:
+                dn_pool_run(run, <void*> self, threads, together)
         if self.error is not None:
             raise self.error
         return 0

@@ -25,7 +25,6 @@ from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_mat
 
 INSTEAD = "use solver='cg', which makes no matrix"
 EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
-BLOCK_ROWS = 256  # of the lower half of a matrix
 LEAST_CAP, MOST_ITERATIONS = 20, 50  # where a step is cut short, by its arithmetic:
 STEP_WORK = 1e11  # multiplications
 LOOSEST, TIGHTEST = 0.1, 1e-3  # tolerance of conjugate gradients
@@ -110,12 +109,10 @@ class Problem:
             twice += blas.ddot(self.theta, self.prior * self.theta)
         return 0.5 * (twice + self.frozen)
 
-    def begin(self):
-        """g begins with Lambda theta."""
+    def add_prior(self):
+        """J^T W r becomes g."""
         if self.has_prior:
-            np.multiply(self.prior, self.theta, out=self.g)
-        else:
-            self.g.fill(0)
+            self.g += self.prior * self.theta
 
 
 class Primal(Problem):
@@ -133,19 +130,16 @@ class Primal(Problem):
         self.source = net._source(X, wrt)
         self.flat, self.step = self.A.reshape(-1), P + 1
         self.diagonal = self.flat[:: self.step]
-        # The lower half, in rows of blocks: the rest is not cleared.
-        ends = [(i, min(P, i + BLOCK_ROWS)) for i in range(0, P, BLOCK_ROWS)]
-        self.halves = [self.A[i:j, :j] for i, j in ends]
 
     def linearise(self):
         """A and g at the net's parameters, in one pass."""
-        self.begin()
-        for A in self.halves:
-            A.fill(0)
         if self.at_once:
-            self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
+            self.run(
+                self.N, half=SECOND_HALF, activations=self.activations, add=False, **self.wanted
+            )
         else:
-            _verbs.add_ggn(self.source, self.A, self.weights, self.r, self.g)
+            _verbs.fill_ggn(self.source, self.A, self.weights, self.r, self.g)
+        self.add_prior()
         if self.has_prior:
             self.diagonal += self.prior
         # No number on the diagonal is negative: a sum of absolute values.
@@ -166,7 +160,6 @@ class Dual(Problem):
 
     def linearise(self):
         """J and g at the net's parameters."""
-        self.begin()
         self.J = J = self.net.jacobian(self.X, self.wrt)
         self.at_r, self.K = self.r.copy(), None
         if self.root is not None:
@@ -175,7 +168,8 @@ class Dual(Problem):
                 if delta is not None:
                     delta *= self.root[..., None]
         self.at = self.theta.copy()
-        self.g += J.rmatvec(self.at_r)
+        self.g = J.rmatvec(self.at_r)
+        self.add_prior()
         self.trace = float(J.row_norms_squared().sum())
         self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
 
@@ -223,9 +217,8 @@ class MatrixFree(Problem):
 
     def linearise(self):
         """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
-        self.begin()
-        self.diagonal.fill(0)
-        self.run(self.N, half=SECOND_HALF, activations=self.activations, **self.wanted)
+        self.run(self.N, half=SECOND_HALF, activations=self.activations, add=False, **self.wanted)
+        self.add_prior()
         self.activations, self.held_activations = self.held_activations, self.activations
         if self.has_prior:
             self.diagonal += self.prior

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from deltanet._core.inner cimport inner, lower_inner
 from deltanet._core.loops cimport fold_rows, scale_rows
-from deltanet._core.net cimport Context, Net, Team, share
+from deltanet._core.net cimport Net, share
 from deltanet._core.pool cimport meet
 from deltanet._core.product cimport gemm, syrk
 from deltanet._core.rows cimport Layout

@@ -66,10 +66,6 @@ class Node:
             raise ValueError(f"attribute {key!r} must be a list of integers; got {value!r:.80}")
         return list(value)
 
-    def takes(self, index: int) -> bool:
-        """Whether an input is there."""
-        return index < len(self.inputs) and self.inputs[index] != ""
-
 
 @contextmanager
 def naming(node: Node) -> Iterator[None]:

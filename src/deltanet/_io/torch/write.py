@@ -1,6 +1,5 @@
 """A net as a module of torch."""
 
-from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -9,43 +8,49 @@ from deltanet._io._live import package
 from deltanet._io.torch import TorchModule
 from deltanet._mlp import MLP
 
-# Modules of an activation: torch.nn, our own, parameters -> module. Defaults are the same in both
-ACTIVATIONS: dict[str, Callable[..., Any]] = {
-    "tanh": lambda nn, own: nn.Tanh(),
-    "lecun_tanh": lambda nn, own: own.LecunTanh(),
-    "sigmoid": lambda nn, own: nn.Sigmoid(),
-    "relu": lambda nn, own: nn.ReLU(),
-    "relu6": lambda nn, own: nn.ReLU6(),
-    "leaky_relu": lambda nn, own, *p: nn.LeakyReLU(*p),
-    "elu": lambda nn, own, *p: nn.ELU(*p),
-    "celu": lambda nn, own, *p: nn.CELU(*p),
-    "selu": lambda nn, own: nn.SELU(),
-    "softplus": lambda nn, own, beta=1.0: nn.Softplus(beta, SOFTPLUS_THRESHOLD),
-    "gelu": lambda nn, own: nn.GELU(),
-    "gelu_tanh": lambda nn, own: nn.GELU(approximate="tanh"),
-    "silu": lambda nn, own: nn.SiLU(),
-    "swish": lambda nn, own, *p: own.Swish(*p),
-    "mish": lambda nn, own: nn.Mish(),
-    "softsign": lambda nn, own: nn.Softsign(),
-    "softshrink": lambda nn, own, *p: nn.Softshrink(*p),
-    "tanhshrink": lambda nn, own: nn.Tanhshrink(),
-    "logsigmoid": lambda nn, own: nn.LogSigmoid(),
-    "hardtanh": lambda nn, own, *p: nn.Hardtanh(*p),
-    "hardsigmoid": lambda nn, own: nn.Hardsigmoid(),
-    "hardswish": lambda nn, own: nn.Hardswish(),
-    "threshold": lambda nn, own, *p: nn.Threshold(*p),
-    "gaussian": lambda nn, own: own.Gaussian(),
-    "sin": lambda nn, own: own.Sin(),
-    "cos": lambda nn, own: own.Cos(),
-    "exp": lambda nn, own: own.Exp(),
-    "abs": lambda nn, own: own.Abs(),
-    "square": lambda nn, own: own.Square(),
-    "erf": lambda nn, own: own.Erf(),
-    "atan": lambda nn, own: own.Atan(),
-    "softmax": lambda nn, own: nn.Softmax(dim=-1),
-    "log_softmax": lambda nn, own: nn.LogSoftmax(dim=-1),
+# The class of an activation, ours or that of torch.nn; its defaults are those of the activation
+CLASSES = {
+    "tanh": "Tanh",
+    "lecun_tanh": "LecunTanh",
+    "sigmoid": "Sigmoid",
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "celu": "CELU",
+    "selu": "SELU",
+    "softplus": "Softplus",
+    "gelu": "GELU",
+    "gelu_tanh": "GELU",
+    "silu": "SiLU",
+    "swish": "Swish",
+    "mish": "Mish",
+    "softsign": "Softsign",
+    "softshrink": "Softshrink",
+    "tanhshrink": "Tanhshrink",
+    "logsigmoid": "LogSigmoid",
+    "hardtanh": "Hardtanh",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "threshold": "Threshold",
+    "gaussian": "Gaussian",
+    "sin": "Sin",
+    "cos": "Cos",
+    "exp": "Exp",
+    "abs": "Abs",
+    "square": "Square",
+    "erf": "Erf",
+    "atan": "Atan",
+    "softmax": "Softmax",
+    "log_softmax": "LogSoftmax",
 }
 SOFTPLUS_THRESHOLD = 40  # beyond it, the identity is exact in double precision
+KEYWORDS: dict[str, dict[str, Any]] = {
+    "gelu_tanh": {"approximate": "tanh"},
+    "softmax": {"dim": -1},
+    "log_softmax": {"dim": -1},
+    "softplus": {"threshold": SOFTPLUS_THRESHOLD},
+}
 
 
 def to_torch(net: MLP) -> TorchModule:
@@ -59,11 +64,12 @@ def to_torch(net: MLP) -> TorchModule:
         name, *parameters = (spec,) if isinstance(spec, str) else spec
         if name == "identity":
             continue
-        if name not in ACTIVATIONS:
+        if name not in CLASSES:
             raise ValueError(
                 f"activation {name!r} has no module in torch: to_torch cannot write it"
             )
-        parts.append(ACTIVATIONS[name](torch.nn, own, *parameters))
+        kind = getattr(own, CLASSES[name], None) or getattr(torch.nn, CLASSES[name])
+        parts.append(kind(*parameters, **KEYWORDS.get(name, {})))
     parts += _scaling(torch, own.OutputScaling, net.output_shift, net.output_scale)
     module: TorchModule = torch.nn.Sequential(*parts)
     return module
