@@ -71,10 +71,12 @@ def test_many_samples(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("sizes", [(70, 50, 60, 3), (9, 80, 1), (1, 90, 40)])
+@pytest.mark.parametrize(
+    "sizes", [(70, 50, 60, 3), (9, 80, 1), (1, 90, 40), (6, 64, 32, 48, 4), (9, 64, 48, 30, 32, 2)]
+)
 def test_layers_large_enough_for_blas(sizes, dtype):
     case = Case(sizes, ["tanh"] * (len(sizes) - 1)).rounded(dtype)
-    for N in (1, 7):
+    for N in (1, 7, 100):
         check(case, case.inputs(N), dtype)
 
 

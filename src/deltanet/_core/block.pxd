@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 
 from deltanet._core.backward cimport begin, step, through_weights
 from deltanet._core.forward cimport forward, load_input, tangent
-from deltanet._core.net cimport Net, Team, share
+from deltanet._core.net cimport Layer, Net, Team, share
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
     LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, TANGENT, VJP, Job, Space, diagonal_length, kept_before, lane, vjp_length,
@@ -15,6 +15,7 @@ from deltanet._core.rows cimport Layout, contract, load, unload, weigh, whole_ve
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, covariance, from_directions, from_rows, mirror_lanes
 from deltanet._core.sinks.dense cimport dense_rows
 from deltanet._core.sinks.directions cimport directions
+from deltanet._core.sinks.factors cimport keep_delta, keep_input, make_delta
 from deltanet._core.sinks.ggn cimport clear_behind, ggn_lane, weigh_rows
 from deltanet._core.sinks.ggn_diagonal cimport ggn_diagonal
 from deltanet._core.sinks.gram cimport keep_lanes
@@ -55,7 +56,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             layout.column, layout.bias_column = job.column[k], job.bias_column[k]
             if job.X != NULL and k == net.L:
                 begin(delta[k], u, fprime, affine, net, N, B, job.r, team)
-            elif job.X != NULL:
+            elif job.X != NULL and k >= job.by_rows:
                 step(delta[k], delta[k + 1], k + 1, u == NULL, fprime, theta, net, B, job.r, job.context, team)
             elif job.deltas[k] != NULL:
                 fetch(job, at, zero, k, start, &layout)
@@ -165,13 +166,16 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef floating* stacked = <floating*> at.stacked
     cdef floating* squares = <floating*> at.squares
     cdef floating* factors
+    cdef const Layer* above
     if wanted & FACTORS and job.kept_delta[k] != NULL:
-        share(&i, &j, n_in, layout.team)
-        unload(<floating*> job.kept_h[k] + start * n_in + i, n_in, h + i * B, j - i, N, B, layout.context)
-        share(&i, &j, n, layout.team)
-        for o in range(r):
-            unload(<floating*> job.kept_delta[k] + (start * r + o) * n + i, r * n, delta + (o * n + i) * B, j - i, N, B,
-                   layout.context)
+        keep_input(<floating*> job.kept_h[k] + start * n_in, h, layout)
+        factors = <floating*> job.kept_delta[k] + start * r * n
+        if k >= job.by_rows:
+            keep_delta(factors, delta, layout)
+        else:
+            above = &job.net.layer[k + 1]
+            make_delta(factors, <const floating*> job.kept_delta[k + 1] + start * r * above.n_out, above.n_out,
+                       <const floating*> job.theta + above.offset, <floating*> at.fprime[k], <floating*> at.slopes, layout)
     if layout.column < 0 and layout.bias_column < 0:
         return
     if wanted & LANES_KEPT:

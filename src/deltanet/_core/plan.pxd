@@ -3,7 +3,7 @@
 
 from cython cimport floating
 
-from deltanet._core.net cimport Context, Failure, Net
+from deltanet._core.net cimport ELEMENTWISE, Context, Failure, Layer, Net
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, Pair
 
@@ -30,6 +30,8 @@ cdef enum:
     SHARED_BYTES = 2048 * 1024     # of the workspace of a block that all threads share
     SHARED_BLOCKS = 4              # a call of fewer blocks than this is shared, if it is worth it
     SERIAL_WORK = 32 * 1024        # multiplications and stores that are not worth giving Python's lock back for
+    LEAST_ROW_BYTES = 128          # of W whose rows make rows of delta,
+    CACHED_BYTES = 256 * 1024      # and W itself, which is read again for every few of them
     GRAM_ROWS = 192                # rows of J on a side of a Gram tile
     FINEST = 8                     # blocks that a call of some size is cut into, for threads to share
     LANES = 16                     # partial sums of a call, at most
@@ -72,6 +74,7 @@ cdef struct Job:
     void* activations              # h and fprime of each block, one block behind the other; or NULL
     void** kept_h                  # what FACTORS writes: as inputs
     void** kept_delta
+    Py_ssize_t by_rows             # delta of the layers below this one is made sample by sample
     void* J                        # (N, r, P)
     void* HJ                       # (N, r, P): H J beside J
     void* Jx                       # (N, r, n_0)
@@ -110,6 +113,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void* d
     void* stacked                  # h^(k-1) sample by sample
     void* squares
+    void* slopes                   # fprime^(k) sample by sample
     void* delta_stacked            # each row of delta sample by sample
     void* left_stacked             # and of H delta
     void* norms
@@ -186,6 +190,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     at.u = take(&free, max(r, net.m) * B, job.contracted or (wanted & GAUSS_NEWTON_VECTOR) != 0)
     at.d = take(&free, widest * B, sums)
     at.stacked = take(&free, stack, sums)
+    at.slopes = take(&free, stack, job.by_rows > 0)
     at.squares = take(&free, stack, (wanted & GGN_DIAGONAL) != 0)
     at.delta_stacked = take(&free, r * stack, (wanted & KFAC) != 0)
     at.left_stacked = take(&free, r * stack, wanted & KFAC and job.H != NULL)
@@ -224,6 +229,23 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
     return job.P * job.P if job.wanted & GGN else 0
 
 
+cdef inline Py_ssize_t layers_by_rows(const Job* job, Py_ssize_t itemsize) noexcept nogil:
+    """Below which layer delta is made of the rows above and W, if W has rows of some whole vectors; 0: of none."""
+    cdef const Layer* above
+    cdef Py_ssize_t row, k = job.lowest
+    if job.wanted & ~OUTPUTS != FACTORS or job.X == NULL or job.N == 1 or not job.context.tiles:
+        return 0
+    while k < job.net.L - 1:
+        above = &job.net.layer[k + 1]
+        if job.kept_delta[k] == NULL or job.kept_delta[k + 1] == NULL or above.op == ELEMENTWISE:
+            break
+        row = above.n_in * itemsize
+        if row < LEAST_ROW_BYTES or row % 32 != 0 or above.n_out * row > CACHED_BYTES:
+            break
+        k += 1
+    return k if k > job.lowest else 0
+
+
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
     """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone.
 
@@ -236,6 +258,7 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     job.work += job.r * job.P if job.wanted & DENSE_ROWS else 0
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
     job.length = vjp_length(job) + diagonal_length(job) + job.kfac_length + ggn_length(job)
+    job.by_rows = layers_by_rows(job, itemsize)
     fitting = LANES_BYTES // max(1, job.length * itemsize)
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))

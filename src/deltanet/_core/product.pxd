@@ -19,11 +19,11 @@ cdef extern from "tile.h" nogil:
     void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai,
                         Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
                         Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start, int add) noexcept
-    void dn_fold_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ak,
-                             const double* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+    void dn_fold_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ai,
+                             Py_ssize_t ak, const double* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
                              const double* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
-    void dn_fold_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ak,
-                             const float* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
+    void dn_fold_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ai,
+                             Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
                              const float* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
 
 
@@ -59,11 +59,11 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
         gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
 
 
-cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ak,
+cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
                               const floating* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
                               const floating* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, floating* work,
                               bint add, const Context* context) noexcept nogil:
-    """C := H * (A B), or C + H * (A B)    (M, N), A_ij at A[i + j ak], work (M, ldb)
+    """C := H * (A B), or C + H * (A B)    (M, N), A_ij at A[i ai + j ak], work (M, ldb)
 
     Row i of C goes with row (first + i) // repeat of H, whose rows, as those of B, are readable in whole vectors.
     """
@@ -71,11 +71,11 @@ cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py
     cdef const floating* weight
     if context.tiles:
         if floating is double:
-            dn_fold_product_f64(C, ldc, A, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
+            dn_fold_product_f64(C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         else:
-            dn_fold_product_f32(C, ldc, A, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
+            dn_fold_product_f32(C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         return
-    product(work, ldb, A, 1, ak, B, ldb, M, N, K, <const floating*> NULL, False, context)
+    product(work, ldb, A, ai, ak, B, ldb, M, N, K, <const floating*> NULL, False, context)
     for i in range(M):
         weight = H + (first + i) // repeat * ldh
         for j in range(N):

@@ -2,8 +2,8 @@
  *
  *   dn_product       C (M, N) := start + A B, or C + A B    A_ik = A[i ai + k ak] (M, K), B (K, N; rows ldb apart),
  *                    start (M,) or NULL; the same A for `sets` of B and C, which lie bset and cset apart
- *   dn_fold_product  C (M, N) := H * (A B), or C + H * (A B)    A_ik = A[i + k ak]; row i with row (first + i) / repeat
- *                    of H (rows ldh apart)
+ *   dn_fold_product  C (M, N) := H * (A B), or C + H * (A B)    row i with row (first + i) / repeat of H (rows ldh
+ *                    apart)
  *
  * A number of C is one chain of fused multiply-adds over k = 0 .. K-1: its bits depend neither on its place
  * in C nor on the sizes, the blocks or the threads. A is read by broadcasts, B by rows of whole vectors: both are read
@@ -64,11 +64,11 @@ static inline int dn_has_tiles(int simd) { (void)simd; return 0; }
         (void)bset, (void)sets, (void)M, (void)N, (void)K, (void)start, (void)add;                 \
     }                                                                                              \
     static inline void dn_fold_product_##type(                                                     \
-        real *C, ptrdiff_t ldc, const real *A, ptrdiff_t ak, const real *B, ptrdiff_t ldb,         \
-        ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *H, ptrdiff_t ldh, ptrdiff_t repeat,     \
-        ptrdiff_t first, int add) {                                                                \
-        (void)C, (void)ldc, (void)A, (void)ak, (void)B, (void)ldb, (void)M, (void)N, (void)K;      \
-        (void)H, (void)ldh, (void)repeat, (void)first, (void)add;                                  \
+        real *C, ptrdiff_t ldc, const real *A, ptrdiff_t ai, ptrdiff_t ak, const real *B,          \
+        ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *H, ptrdiff_t ldh,        \
+        ptrdiff_t repeat, ptrdiff_t first, int add) {                                              \
+        (void)C, (void)ldc, (void)A, (void)ai, (void)ak, (void)B, (void)ldb, (void)M, (void)N;     \
+        (void)K, (void)H, (void)ldh, (void)repeat, (void)first, (void)add;                                  \
     }
 
 DN_NO_TILES(f64, double)

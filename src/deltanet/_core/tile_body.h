@@ -79,10 +79,10 @@ DN_T(strip, DN_TYPE)(int rows, DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrd
                                  start, NULL, add);                                                \
     }                                                                                              \
     DN_LEVEL1 static __attribute__((noinline)) void DN_T(folded##count, DN_TYPE)(                  \
-        DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ak, const DN_REAL *B,               \
+        DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ai, ptrdiff_t ak, const DN_REAL *B, \
         ptrdiff_t ldb, ptrdiff_t N, ptrdiff_t K, const DN_REAL **H, int add)                       \
     {                                                                                              \
-        DN_T(strip, DN_TYPE)(count, C, ldc, A, 1, ak, B, ldb, N, K, NULL, H, add);                 \
+        DN_T(strip, DN_TYPE)(count, C, ldc, A, ai, ak, B, ldb, N, K, NULL, H, add);                \
     }
 
 DN_STRIPS(6)
@@ -133,31 +133,31 @@ DN_LEVEL1 static void DN_T(product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, ptrdiff_
     }
 }
 
-DN_LEVEL1 static void DN_T(fold_product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ak,
-                                                  const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N,
+DN_LEVEL1 static void DN_T(fold_product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ai,
+                                                  ptrdiff_t ak, const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N,
                                                   ptrdiff_t K, const DN_REAL *H, ptrdiff_t ldh, ptrdiff_t repeat,
                                                   ptrdiff_t first, int add)
 {
     DN_REAL packed[DN_TILE_ROWS * DN_PACKED];
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {
-        const DN_REAL *a = A + i, *weights[DN_TILE_ROWS];
+        const DN_REAL *a = A + i * ai, *weights[DN_TILE_ROWS];
         ptrdiff_t along = ak;
         DN_REAL *c = C + i * ldc;
         rows = DN_T(rows_of, DN_TYPE)(M - i);
         for (ptrdiff_t r = 0; r < rows; r++)
             weights[r] = H + (first + i + r) / repeat * ldh;
-        if (K <= DN_PACKED) {
+        if (ai == 1 && K <= DN_PACKED) {
             DN_T(pack, DN_TYPE)(packed, a, ak, rows, K);
             a = packed, along = rows;
         }
         if (rows == 6)
-            DN_T(folded6, DN_TYPE)(c, ldc, a, along, B, ldb, N, K, weights, add);
+            DN_T(folded6, DN_TYPE)(c, ldc, a, ai, along, B, ldb, N, K, weights, add);
         else if (rows == 3)
-            DN_T(folded3, DN_TYPE)(c, ldc, a, along, B, ldb, N, K, weights, add);
+            DN_T(folded3, DN_TYPE)(c, ldc, a, ai, along, B, ldb, N, K, weights, add);
         else if (rows == 2)
-            DN_T(folded2, DN_TYPE)(c, ldc, a, along, B, ldb, N, K, weights, add);
+            DN_T(folded2, DN_TYPE)(c, ldc, a, ai, along, B, ldb, N, K, weights, add);
         else
-            DN_T(folded1, DN_TYPE)(c, ldc, a, along, B, ldb, N, K, weights, add);
+            DN_T(folded1, DN_TYPE)(c, ldc, a, ai, along, B, ldb, N, K, weights, add);
     }
 }
 
