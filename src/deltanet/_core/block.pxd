@@ -175,7 +175,8 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
         else:
             above = &job.net.layer[k + 1]
             make_delta(factors, <const floating*> job.kept_delta[k + 1] + start * r * above.n_out, above.n_out,
-                       <const floating*> job.theta + above.offset, <floating*> at.fprime[k], <floating*> at.slopes, layout)
+                       <const floating*> job.theta + above.offset, <floating*> at.fprime[k], <floating*> at.slopes,
+                       layout)
     if layout.column < 0 and layout.bias_column < 0:
         return
     if wanted & LANES_KEPT:

@@ -1,7 +1,7 @@
 # The factors as results, sample by sample: h^(k-1) (N, n_{k-1}) and delta^(k) (N, r, n_k)
 #
-# Where nothing else is made of them, delta of layers below L - 1 need not lie in lanes: its rows are products of the rows
-# above, as they are stored, and W (plan.layers_by_rows). Workspace: fprime sample by sample.
+# Where nothing else is made of them, delta of layers below L - 1 need not lie in lanes: its rows are products of the
+# rows above, as they are stored, and W (plan.layers_by_rows). Workspace: fprime sample by sample.
 
 from cython cimport floating
 

@@ -82,6 +82,7 @@ cdef inline void gram_layer(floating* K, int outputs, const floating* delta, con
             if reach > at.column:
                 fold_product(
                     K + (((o * at.rows + at.first) * r + row) * at.columns + at.first2) * r2 + at.column,
-                    at.columns * r2, delta + o * n_out * B + row, 1, B * r, delta2 + o * n_out * B2 + at.column, B2 * r2,
-                    stop - row, reach - at.column, depth, H + at.column, B2 * r2, r, row, product_work, add, context)
+                    at.columns * r2, delta + o * n_out * B + row, 1, B * r,
+                    delta2 + o * n_out * B2 + at.column, B2 * r2, stop - row, reach - at.column, depth,
+                    H + at.column, B2 * r2, r, row, product_work, add, context)
             row = stop
