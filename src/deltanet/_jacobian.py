@@ -14,7 +14,7 @@ from deltanet._core import tiles
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors, Layers, Parts
 from deltanet._kfac import KFAC
-from deltanet._types import Array, Index, Pairs, Wrt
+from deltanet._types import Array, Index, Known, Pairs, Wrt
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -160,15 +160,15 @@ class Jacobian:
         )
 
     @property
-    def outputs(self) -> Array | None:
+    def outputs(self) -> Known:
         return self._arrays[0]
 
     @property
-    def inputs(self) -> Layers:
+    def inputs(self) -> tuple[Known, ...]:
         return self._arrays[1]
 
     @property
-    def deltas(self) -> Layers:
+    def deltas(self) -> tuple[Known, ...]:
         return self._arrays[2]
 
     @property

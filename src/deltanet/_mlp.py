@@ -17,6 +17,7 @@ from deltanet._types import (
     Activation,
     Array,
     DType,
+    Known,
     Pair,
     Pairs,
     Progress,
@@ -26,7 +27,6 @@ from deltanet._types import (
     Wrt,
 )
 
-Block = tuple[Array, Array | None]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -266,7 +266,7 @@ class MLP:
         scalings = _scaling.from_data(X, Y, net.activations[-1] == "identity")
         return cls.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=dtype)
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self) -> Iterator[tuple[Array, Known]]:
         return zip(self._weights, self._biases, strict=True)
 
     # What the net is
@@ -309,7 +309,7 @@ class MLP:
         return self._weights
 
     @property
-    def biases(self) -> tuple[Array | None, ...]:
+    def biases(self) -> tuple[Known, ...]:
         """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
@@ -338,7 +338,7 @@ class MLP:
     input_units: Labels = Labels("Units of the n_0 inputs", 0)
     output_units: Labels = Labels("Units of the m outputs", -1)
 
-    def unravel(self, v: ArrayLike) -> list[Block]:
+    def unravel(self, v: ArrayLike) -> list[tuple[Array, Known]]:
         """A vector of P numbers as [(W, b), ...]: views of it, in the shapes of the layers.
 
         Parameters
@@ -538,7 +538,7 @@ class MLP:
         shape = (*lead, self._sizes[-1], self._sizes[0])
         Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
         J = self._factors(X, None, threads, Jx)
-        assert J.outputs is not None  # of a net
+
         return J.outputs, Jx, J
 
     def jacobian_dense(
