@@ -1,4 +1,4 @@
-"""`dir()` of every public object: what is listed here is public and kept, the rest begins with an underscore."""
+"""`dir()` of every public object: what is listed here is public and kept, the rest has an underscore."""
 
 import inspect
 from importlib.resources import files
