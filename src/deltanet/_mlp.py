@@ -17,6 +17,7 @@ from deltanet._types import (
     Activation,
     Array,
     DType,
+    Known,
     Pair,
     Pairs,
     Progress,
@@ -29,7 +30,7 @@ from deltanet._types import (
 if TYPE_CHECKING:
     from deltanet._io.torch import TorchModule
 
-Block = tuple[Array, Array | None]  # W, b of a layer
+Block = tuple[Array, Known]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -317,7 +318,7 @@ class MLP:
         return self._weights
 
     @property
-    def biases(self) -> tuple[Array | None, ...]:
+    def biases(self) -> tuple[Known, ...]:
         """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
@@ -580,7 +581,6 @@ class MLP:
         shape = (*lead, self._sizes[-1], self._sizes[0])
         Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
         J = self._factors(X, None, threads, Jx)
-        assert J.outputs is not None  # of a net
         return J.outputs, Jx, J
 
     def jacobian_dense(

@@ -155,8 +155,8 @@ def invert(A: Array, b: Array, lambdas: list[float]) -> Array:
     gemm = blas.dgemm if A.dtype == np.float64 else blas.sgemm
     shifted = np.maximum(values, 0) + np.asarray(lambdas, A.dtype)[:, None]
     inverse = np.divide(1, shifted, out=np.zeros_like(shifted), where=shifted > floor)
-    x = gemm(1.0, gemm(1.0, b[None], vectors) * inverse, vectors, trans_b=True)
-    return x
+    p: Array = gemm(1.0, gemm(1.0, b[None], vectors) * inverse, vectors, trans_b=True)
+    return p
 
 
 def primal(J: Jacobian, r: Array, lambdas: list[float], M: Array | None) -> Array:

@@ -410,7 +410,9 @@ def wrt(value: Any, sizes: Sequence[int], biases: Sequence[bool]) -> Places:
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
     found: dict[int, tuple[bool, bool]] = {}
     for each in value:
-        kind, k = each if isinstance(each, (tuple, list)) and len(each) == 2 else (None, each)
+        is_pair = isinstance(each, (tuple, list)) and len(each) == 2
+        named: list[Any] = list(each) if is_pair else [None, each]
+        kind, k = named
         try:
             k = operator.index(k)
         except TypeError:

@@ -32,6 +32,7 @@ TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-12, np.dtype(
 
 
 Numbers = NDArray[Any]  # real or complex
+Complex = NDArray[np.complexfloating[Any, Any]]
 
 
 class _Reference:
@@ -53,7 +54,7 @@ class _Reference:
             for value, default in zip(scalings, (0.0, 1.0, 0.0, 1.0), strict=True)
         )
 
-    def from_local_field(self, v: Numbers, k: int) -> Numbers:
+    def from_local_field(self, v: Numbers, k: int) -> Complex:
         """y from v of layer k, counted from 0."""
         _, _, f, parameters = self.layers[k]
         h: Numbers = f(v, *parameters)
