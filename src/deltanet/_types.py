@@ -1,6 +1,6 @@
 """Types that several modules share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ Pair = tuple[str, tuple[float, ...]]  # an activation and its parameters
 
 Wrt = (  # which parameters: see `Jacobian.restrict`
     Literal["last", "weights", "biases"]
-    | Sequence[int | tuple[Literal["weights", "biases"], int]]
+    | Iterable[int | tuple[Literal["weights", "biases"], int]]
     | NDArray[np.bool_]
     | None
 )

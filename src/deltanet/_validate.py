@@ -209,7 +209,7 @@ def numbers(value: Any, name: str) -> NDArray[Any]:
     """A plain array of real numbers, none of them masked."""
     unmasked(value, name)
     try:
-        array = np.asanyarray(value)
+        array: NDArray[Any] = np.asanyarray(value)
     except ValueError:
         raise ValueError(f"{name} must be a rectangular array of real numbers") from None
     except RuntimeError as error:  # torch's, of a tensor that requires a gradient
@@ -633,7 +633,7 @@ def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArr
     return tables
 
 
-def sample_weight(value: ArrayLike | None, N: int) -> NDArray[np.float64] | None:
+def sample_weight(value: ArrayLike | None, N: int) -> Array | None:
     """(N,) weights of samples, or None."""
     return None if value is None else at_least_zero(value, (N,), "sample_weight")
 

@@ -31,8 +31,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {name: each.formula for name, each in 
 TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
 
 
-Numbers = NDArray[Any]  # real or complex
-Complex = NDArray[np.complexfloating[Any, Any]]
+Numbers = NDArray[np.inexact[Any]]  # real or complex
 
 
 class _Reference:
@@ -54,7 +53,7 @@ class _Reference:
             for value, default in zip(scalings, (0.0, 1.0, 0.0, 1.0), strict=True)
         )
 
-    def from_local_field(self, v: Numbers, k: int) -> Complex:
+    def from_local_field(self, v: Numbers, k: int) -> Numbers:
         """y from v of layer k, counted from 0."""
         _, _, f, parameters = self.layers[k]
         h: Numbers = f(v, *parameters)
@@ -64,13 +63,14 @@ class _Reference:
 
     def local_fields(self, X: Numbers) -> list[tuple[Numbers, Numbers]]:
         """[(h, v)]: what each layer was given, and its local field."""
-        pairs, h = [], (X - self.shift) / self.scale
+        pairs: list[tuple[Numbers, Numbers]] = []
+        h = (X - self.shift) / self.scale
         for W, b, f, parameters in self.layers:
             pairs.append((h, h @ W.T + b))
             h = f(pairs[-1][1] + 0j, *parameters).real
         return pairs
 
-    def layer_block(self, X: Numbers, k: int, columns: Numbers) -> Numbers:
+    def layer_block(self, X: Numbers, k: int, columns: NDArray[np.integer[Any]]) -> Numbers:
         """dy/dtheta of some columns of layer k's block, (N, m, columns)."""
         h, v = self.local_fields(X)[k]
         n_out, n_in = self.layers[k][0].shape

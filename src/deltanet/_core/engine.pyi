@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
+from deltanet._activations import Functions
 from deltanet._types import Array
 
 FIRST_HALF: int
@@ -26,10 +27,11 @@ class Engine:
         self,
         theta: Array,
         affine: Array,
-        layers: Sequence[tuple[bool, int, float, float, int, int, int, int]],
+        layers: Sequence[tuple[float, ...]],  # numbers, see engine.pyx
         scaled_input: bool,
         scaled_output: bool,
         everything: Columns,
+        functions: Sequence[Functions | None] = (),
     ) -> None: ...
     def reads(self, X: object) -> TypeGuard[Array]: ...
     def writes(self, out: object, shape: tuple[int, ...], X: Array) -> bool: ...
