@@ -14,7 +14,7 @@ from deltanet._core import tiles
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors, Layers, Parts
 from deltanet._kfac import KFAC
-from deltanet._types import Array, Index, Known, Pairs, Wrt
+from deltanet._types import Array, DType, Index, Known, Pairs, Wrt
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -198,7 +198,7 @@ class Jacobian:
         return (*self._rows, self._kept.size)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """float64 or float32."""
         return self._engine.affine.dtype
 

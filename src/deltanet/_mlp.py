@@ -28,7 +28,7 @@ from deltanet._types import (
 )
 
 if TYPE_CHECKING:
-    from deltanet._io.torch import TorchModule
+    from deltanet._io.torch import TorchSequential
 
 Block = tuple[Array, Known]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
@@ -294,7 +294,7 @@ class MLP:
         )
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """float64 or float32: of the parameters and of every result."""
         return self._params.dtype
 
@@ -347,7 +347,7 @@ class MLP:
     input_units: Labels = Labels("Units of the n_0 inputs", 0)
     output_units: Labels = Labels("Units of the m outputs", -1)
 
-    def to_torch(self) -> "TorchModule":
+    def to_torch(self) -> "TorchSequential":
         """The same net as a torch module, with copies of the parameters.
 
         Returns
@@ -1186,7 +1186,7 @@ class MLP:
             )
         )
 
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # object has one
 
     def copy(self) -> "MLP":
         """A net of the same values that shares no memory with this one."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating[Any]]
 Known = Array | Any  # an array or None, where the caller knows which; a checker asks for no test
-DType = np.dtype[Any]  # float64 or float32
+DType = np.dtype[np.floating[Any]]  # float64 or float32
 Shape = tuple[int, ...]
 Scaling = tuple[Array, Array]  # shift, scale
 

@@ -39,7 +39,7 @@ def sizes(value: Iterable[SupportsIndex]) -> tuple[int, ...]:
 def dtype(value: DTypeLike) -> DType:
     """float64 or float32, in native byte order."""
     try:
-        kind = np.dtype(value)
+        kind: np.dtype[Any] = np.dtype(value)
     except TypeError:
         kind = np.dtype(object)  # not None, which equals float64
     if kind not in DTYPES:

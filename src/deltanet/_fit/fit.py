@@ -166,9 +166,7 @@ def is_plain(net: MLP) -> bool:
     return net.input_scale is None and net.output_scale is None
 
 
-def split(
-    net: MLP, data: Data, validation: Any, seed: Seed
-) -> tuple[Data, Data | None]:
+def split(net: MLP, data: Data, validation: Any, seed: Seed) -> tuple[Data, Data | None]:
     """The samples to fit, and those held out."""
     if validation is None:
         return data, None
