@@ -10,6 +10,7 @@ import deltanet as dn
 
 PACKAGE = """
     KFAC MLP Fit Jacobian fit residuals load save testing
+    from_torch from_sklearn from_keras from_flax register_activation
     __version__ show_config get_num_threads set_num_threads cache_info clear_cache
 """
 MEMBERS = {
@@ -17,7 +18,7 @@ MEMBERS = {
         from_layers standardized
         sizes activations dtype num_params params weights biases
         input_shift input_scale output_shift output_scale input_names output_names input_units output_units
-        unravel ravel copy astype
+        unravel ravel copy astype to_torch
         jacobian jacobian_dense input_jacobian linearize
         jvp vjp normal_equations ggn ggn_diagonal kfac row_norms_squared gram covariance
     """,
@@ -29,8 +30,10 @@ MEMBERS = {
         ggn ggn_diagonal kfac covariance solve input_jacobian
     """,
     "KFAC": "damped inverse logdet",
-    "Fit": "net history reason start loss converged plot",
+    "Fit": "net history reason start loss explained scaled converged plot",
     "J.T": "T",
+    "residuals": "fun jac count index",
+    "a step": "loss damping gradient accepted validation seconds iterations count index",
     "testing": "Check check_jacobian",
     "testing.Check": "errors input_error tolerance oracle passed",
 }
@@ -41,12 +44,16 @@ def objects():
     X = np.linspace(-1, 1, 8).reshape(4, 2)
     net = dn.MLP([2, 3, 1], seed=0)
     J = net.jacobian(X)
+    steps = []
+    found = dn.fit(net, X, X[:, :1], max_iter=1, callback=lambda step, _: steps.append(step))
     return {
         "MLP": net,
         "Jacobian": J,
         "KFAC": J.kfac(),
-        "Fit": dn.fit(net, X, X[:, :1], max_iter=1),
+        "Fit": found,
         "J.T": J.T,
+        "residuals": dn.residuals(net, X, X[:, :1]),
+        "a step": steps[0],
         "testing": dn.testing,
         "testing.Check": dn.testing.check_jacobian(net, X),
     }

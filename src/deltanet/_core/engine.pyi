@@ -1,7 +1,7 @@
 """Types of the compiled `engine`: see engine.pyx."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
 from deltanet._activations import Functions
 from deltanet._types import Array
@@ -23,8 +23,8 @@ class Engine:
     def affine(self) -> Array: ...
     @property
     def everything(self) -> Columns: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         theta: Array,
         affine: Array,
         layers: Sequence[tuple[float, ...]],  # numbers, see engine.pyx
@@ -32,7 +32,7 @@ class Engine:
         scaled_output: bool,
         everything: Columns,
         functions: Sequence[Functions | None] = (),
-    ) -> None: ...
+    ) -> Self: ...
     def reads(self, X: object) -> TypeGuard[Array]: ...
     def writes(self, out: object, shape: tuple[int, ...], X: Array) -> bool: ...
     def run(
