@@ -1,4 +1,4 @@
-"""mypy and pyright over the package, the tests' imports and README's examples; stubs; the share that is typed.
+"""mypy and pyright over the package, the tests' imports and README's examples; stubs; the share typed.
 
     python .ci/check_types.py
 
@@ -65,6 +65,7 @@ def main():
         for make in (readme, imports):
             others.append(str(Path(folder, f"{make.__name__}.py")))
             Path(others[-1]).write_text(make(), encoding="utf-8")
+        others.append(str(ROOT / "tests" / "test_types.py"))
         passed = [
             run("mypy", "src/deltanet"),
             run("pyright", "--project", str(ROOT)),

@@ -892,7 +892,7 @@ class Jacobian:
     def solve(
         self,
         r: ArrayLike,
-        damping: float | Sequence[float],
+        damping: ArrayLike,
         damping_matrix: Literal["identity", "marquardt"] = "identity",
         solver: Literal["auto", "direct", "cg"] = "auto",
     ) -> Array:

@@ -34,7 +34,7 @@ EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "au
 def solve(
     J: Jacobian,
     r: ArrayLike,
-    damping: float | Sequence[float],
+    damping: ArrayLike,
     damping_matrix: str,
     solver: str = "auto",
 ) -> Array:
