@@ -13,7 +13,6 @@ damping the solution of least norm is taken from J itself, whose singular values
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
