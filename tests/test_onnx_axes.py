@@ -19,6 +19,8 @@ from onnx_graphs import (
     run,
 )
 
+from deltanet._io.onnx.axes import Axis, Count, reshaped
+
 RANDOM = np.random.default_rng(3)
 IMAGE = RANDOM.standard_normal((2, 3)).astype("f4")
 SIX = RANDOM.standard_normal((6, 5)).astype("f4")
@@ -316,3 +318,10 @@ def test_axes_and_limits_as_attributes_of_old(tmp_path, opset):
     proto = model(*nodes, opset=opset)
     X = RANDOM.standard_normal((4, 3)).astype("f4")
     np.testing.assert_allclose(loaded(proto, tmp_path)(X), run(proto, X), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [([1, 3], (Axis(1), Axis(3))), ([Count((0,)), 3], None)]
+)
+def test_features_alone_are_not_given_an_axis_of_samples(target, expected):
+    assert reshaped((Axis(3),), target) == expected

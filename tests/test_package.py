@@ -6,8 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
-from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -53,17 +51,6 @@ def test_version_is_one_everywhere():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == version
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-def test_public_names():
-    """What is bound in the package and is no module of it is public, and listed."""
-    bound = {name for name in vars(dn) if name[0] != "_" and not ismodule(getattr(dn, name))}
-    assert bound | {"testing", "__version__"} == set(dn.__all__)
-    assert len(dn.__all__) == len(set(dn.__all__))
-
-
-def test_types_are_declared():
-    assert files("deltanet").joinpath("py.typed").is_file()
 
 
 def test_run_time_requirements():

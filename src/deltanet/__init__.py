@@ -41,9 +41,8 @@ if _typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        if (
-            name == "testing"
-        ):  # brings in scipy.special, which takes longer to import than all the rest
+        # testing brings in scipy.special, which takes longer to import than all the rest
+        if name == "testing":
             import deltanet.testing
 
             return deltanet.testing

@@ -11,9 +11,10 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from deltanet._io._told import Note, spelled
 from deltanet._io.table import read_table
 from deltanet._labels import captions
 from deltanet._memory import human
+from deltanet._types import Array
 
 BLOCK_BYTES = 2**28  # of the dense Jacobian in one step of the progress bar
 NAMED = 16  # inputs or outputs that `info` names
@@ -44,11 +46,15 @@ class Form(StrEnum):
     factors = "factors"
 
 
-try:
+if TYPE_CHECKING:
     import typer
-except ModuleNotFoundError:  # main says so: without the extra this module still imports
-    typer = None
 else:
+    try:
+        import typer
+    except ModuleNotFoundError:  # main says so: without the extra this module still imports
+        typer = None
+
+if typer:
     Model = Annotated[
         Path, typer.Argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.")
     ]
@@ -147,11 +153,12 @@ def main(args: list[str] | None = None) -> None:
     )
     for command in (jacobian, info, check):
         app.command()(command)
+    usage_error: Any = typer.BadParameter.__base__  # of the click in or under typer
     try:
         status = app(args, prog_name="deltanet", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-    except typer.BadParameter.__base__ as error:  # the usage error of the click in or under typer
+    except usage_error as error:
         status = _failed(f"{error.format_message()} See deltanet --help.")
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         status = _failed(str(error))
@@ -252,7 +259,7 @@ def _check_absent(out: Path) -> None:
 
 
 def _write_npy(
-    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, threads: int | None
+    path: Path, net: dn.MLP, X: Array, wrt: Wrt, threads: int | None
 ) -> tuple[tuple[int, ...], int]:
     """Write the dense derivatives through a memory map; returns their shape and size in bytes."""
     compute = net.jacobian_dense if wrt is Wrt.params else net.input_jacobian
@@ -269,13 +276,14 @@ def _write_npy(
 
 
 def _write_npz(
-    path: Path, net: dn.MLP, X: np.ndarray, wrt: Wrt, form: Form, threads: int | None
+    path: Path, net: dn.MLP, X: Array, wrt: Wrt, form: Form, threads: int | None
 ) -> tuple[tuple[int, ...], int]:
     """Write the outputs and the derivatives; returns the Jacobian's shape and all bytes written."""
     if form is Form.factors:
         J = net.jacobian(X, threads=threads)
         biases = np.array([b is not None for b in net.biases])
-        shape, arrays = J.shape, {"outputs": J.outputs, "biases": biases}
+        shape = J.shape
+        arrays: dict[str, Any] = {"outputs": J.outputs, "biases": biases}
         for k, (delta, h) in enumerate(zip(J.deltas, J.inputs, strict=True)):
             arrays |= {f"delta{k}": delta, f"input{k}": h}
     else:
@@ -295,7 +303,7 @@ def _check_disk(folder: Path, nbytes: int) -> None:
         raise OSError(f"OUT would need {human(nbytes)}; {human(free)} are free on the disk")
 
 
-def _progress(steps: range):
+def _progress(steps: range) -> Iterable[int]:
     """`steps`, with a progress bar where standard error is a terminal."""
     if not sys.stderr.isatty():
         return steps
@@ -356,7 +364,7 @@ def check(
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _print_table(columns: list[str], rows: list[tuple]) -> None:
+def _print_table(columns: list[str], rows: Sequence[tuple[object, ...]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -367,7 +375,9 @@ def _print_table(columns: list[str], rows: list[tuple]) -> None:
     Console().print(table)
 
 
-def _random_inputs(net: dn.MLP) -> np.ndarray:
+def _random_inputs(net: dn.MLP) -> Array:
     """A few samples that are standard normal after the input scaling."""
     z = np.random.default_rng(0).standard_normal((CHECKED, net.sizes[0]))
-    return z if net.input_scale is None else z * net.input_scale + net.input_shift
+    if net.input_scale is None or net.input_shift is None:
+        return z
+    return z * net.input_scale + net.input_shift

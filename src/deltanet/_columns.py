@@ -57,7 +57,7 @@ class Kept:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kept) and self.layers == other.layers
 
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # object has one  # object's can be called
 
     def holds(self, k: int) -> bool:
         """Whether a parameter of layer k is kept."""

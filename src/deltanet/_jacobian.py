@@ -14,7 +14,7 @@ from deltanet._core import tiles
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors, Layers, Parts
 from deltanet._kfac import KFAC
-from deltanet._types import Array, Index, Pairs, Wrt
+from deltanet._types import Array, DType, Index, Known, Pairs, Wrt
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -160,17 +160,17 @@ class Jacobian:
         )
 
     @property
-    def outputs(self) -> Array | None:
+    def outputs(self) -> Known:
         """y, (N, m), or None: see `Jacobian`."""
         return self._arrays[0]
 
     @property
-    def inputs(self) -> Layers:
+    def inputs(self) -> tuple[Known, ...]:
         """What each layer was given, (N, n_k), or None: see `Jacobian`."""
         return self._arrays[1]
 
     @property
-    def deltas(self) -> Layers:
+    def deltas(self) -> tuple[Known, ...]:
         """dy/dv of each layer, (N, m, n_{k+1}), or None: see `Jacobian`."""
         return self._arrays[2]
 
@@ -198,7 +198,7 @@ class Jacobian:
         return (*self._rows, self._kept.size)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """float64 or float32."""
         return self._engine.affine.dtype
 
@@ -892,7 +892,7 @@ class Jacobian:
     def solve(
         self,
         r: ArrayLike,
-        damping: float | Sequence[float],
+        damping: ArrayLike,
         damping_matrix: Literal["identity", "marquardt"] = "identity",
         solver: Literal["auto", "direct", "cg"] = "auto",
     ) -> Array:

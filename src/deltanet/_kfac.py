@@ -150,7 +150,7 @@ class KFAC:
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         return self._factors[index]
 
-    def damped(self, x: float | Sequence[float]) -> "KFAC":
+    def damped(self, x: ArrayLike) -> "KFAC":
         """``B (x) A + x I`` of each layer, exact, by the eigenvalues of A and B.
 
         Parameters

@@ -15,13 +15,13 @@ import numpy as np
 from deltanet import _columns, _factors, _limits, _memory, _validate, _verbs
 from deltanet._kfac import KFAC, Spectrum
 from deltanet._progress import reporting
-from deltanet._types import Array, Progress
+from deltanet._types import Array, Known, Progress
 
-Factors = list[Array | None]
+Factors = list[Known]
 
 
 def covariance(
-    source: Any, Sigma: KFAC, out: Array | None, threads: int | None, progress: Progress
+    source: _verbs.Source, Sigma: KFAC, out: Array | None, threads: int | None, progress: Progress
 ) -> Array:
     """Of each sample: (N, m, m)."""
     spectra, m = checked(source, Sigma), source.m
@@ -36,7 +36,7 @@ def covariance(
     return out
 
 
-def full_covariance(source: Any, Sigma: KFAC, threads: int | None) -> Array:
+def full_covariance(source: _verbs.Source, Sigma: KFAC, threads: int | None) -> Array:
     """Of every sample against every other: (N, m, N, m)."""
     shape = (*source.lead, source.m, *source.lead, source.m)
     K = _memory.zeros(shape, source.dtype, "the full covariance", "use full=False")
@@ -47,7 +47,7 @@ def full_covariance(source: Any, Sigma: KFAC, threads: int | None) -> Array:
     return K
 
 
-def checked(source: Any, Sigma: KFAC) -> list[Spectrum]:
+def checked(source: _verbs.Source, Sigma: KFAC) -> list[Spectrum]:
     """The spectra of Sigma in the dtype of the source, if it is one of the same layers."""
     spectra = Sigma._spectra
     pairs = [(one.Q_A, one.Q_B) for one in spectra]
@@ -58,7 +58,7 @@ def checked(source: Any, Sigma: KFAC) -> list[Spectrum]:
     ]
 
 
-def blocks(source: Any, threads: int | None) -> Iterator[tuple[slice, Factors, Factors]]:
+def blocks(source: _verbs.Source, threads: int | None) -> Iterator[tuple[slice, Factors, Factors]]:
     """(samples, inputs, deltas) of some samples after the other."""
     sizes, kept = source.sizes, source.kept
     numbers = sum(sizes[k] + 1 + source.m * sizes[k + 1] for k, *_ in kept.layers)
@@ -72,7 +72,7 @@ def blocks(source: Any, threads: int | None) -> Iterator[tuple[slice, Factors, F
             yield part, some["inputs"], some["deltas"]
 
 
-def made(source: Any, X: Array, threads: int | None) -> dict[str, Factors]:
+def made(source: _verbs.Source, X: Array, threads: int | None) -> dict[str, Factors]:
     """The factors at X."""
     sizes, layers, N = source.sizes, [k for k, *_ in source.kept.layers], len(X)
     inputs: Factors = [None] * (len(sizes) - 1)
@@ -87,7 +87,11 @@ def made(source: Any, X: Array, threads: int | None) -> dict[str, Factors]:
 
 
 def layers(
-    source: Any, inputs: Factors, deltas: Factors, spectra: list[Spectrum], threads: int | None
+    source: _verbs.Source,
+    inputs: Factors,
+    deltas: Factors,
+    spectra: list[Spectrum],
+    threads: int | None,
 ) -> Iterator[tuple[Any, Array]]:
     """(a source of the turned factors of a layer, its diagonal), one layer after the other."""
     for (k, weights, bias), one in zip(source.kept.layers, spectra, strict=True):

@@ -51,7 +51,7 @@ def _free_windows() -> int:
         ]
 
     status = Status(length=ctypes.sizeof(Status))
-    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]  # Windows only
     kernel.GlobalMemoryStatusEx(ctypes.byref(status))
     return int(status.free)
 

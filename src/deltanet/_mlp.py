@@ -17,6 +17,7 @@ from deltanet._types import (
     Activation,
     Array,
     DType,
+    Known,
     Pair,
     Pairs,
     Progress,
@@ -27,9 +28,9 @@ from deltanet._types import (
 )
 
 if TYPE_CHECKING:
-    from deltanet._io.torch import TorchModule
+    from deltanet._io.torch import TorchSequential
 
-Block = tuple[Array, Array | None]  # W, b of a layer
+Block = tuple[Array, Known]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
 
 
@@ -293,7 +294,7 @@ class MLP:
         )
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """float64 or float32: of the parameters and of every result."""
         return self._params.dtype
 
@@ -317,7 +318,7 @@ class MLP:
         return self._weights
 
     @property
-    def biases(self) -> tuple[Array | None, ...]:
+    def biases(self) -> tuple[Known, ...]:
         """b^(1), ..., b^(L): views of shape (n_out,) into `params`; None of a layer without a bias."""
         return self._biases
 
@@ -346,7 +347,7 @@ class MLP:
     input_units: Labels = Labels("Units of the n_0 inputs", 0)
     output_units: Labels = Labels("Units of the m outputs", -1)
 
-    def to_torch(self) -> "TorchModule":
+    def to_torch(self) -> "TorchSequential":
         """The same net as a torch module, with copies of the parameters.
 
         Returns
@@ -580,7 +581,6 @@ class MLP:
         shape = (*lead, self._sizes[-1], self._sizes[0])
         Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
         J = self._factors(X, None, threads, Jx)
-        assert J.outputs is not None  # of a net
         return J.outputs, Jx, J
 
     def jacobian_dense(
@@ -1186,7 +1186,7 @@ class MLP:
             )
         )
 
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # object has one
 
     def copy(self) -> "MLP":
         """A net of the same values that shares no memory with this one."""

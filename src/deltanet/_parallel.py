@@ -94,7 +94,7 @@ def _linked() -> list[Functions]:
 def _loaded() -> list[Functions]:
     """Those of SciPy's own folder, or else of all BLAS libraries in the process (Windows)."""
     controllers = search().select(user_api="blas").lib_controllers
-    package = Path(scipy.__file__).parent
+    package = Path(scipy.__path__[0])
     folders = (package.with_name("scipy.libs"), package / ".libs")
     own = [c for c in controllers if Path(c.filepath).parent in folders]
     return [functions for c in own or controllers for functions in _functions(c.dynlib)]

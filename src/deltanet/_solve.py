@@ -13,7 +13,6 @@ damping the solution of least norm is taken from J itself, whose singular values
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +33,7 @@ EXPECTED_ITERATIONS = 1000  # of conjugate gradients, down to rounding: what "au
 def solve(
     J: Jacobian,
     r: ArrayLike,
-    damping: float | Sequence[float],
+    damping: ArrayLike,
     damping_matrix: str,
     solver: str = "auto",
 ) -> Array:
@@ -155,8 +154,8 @@ def invert(A: Array, b: Array, lambdas: list[float]) -> Array:
     gemm = blas.dgemm if A.dtype == np.float64 else blas.sgemm
     shifted = np.maximum(values, 0) + np.asarray(lambdas, A.dtype)[:, None]
     inverse = np.divide(1, shifted, out=np.zeros_like(shifted), where=shifted > floor)
-    x = gemm(1.0, gemm(1.0, b[None], vectors) * inverse, vectors, trans_b=True)
-    return x
+    p: Array = gemm(1.0, gemm(1.0, b[None], vectors) * inverse, vectors, trans_b=True)
+    return p
 
 
 def primal(J: Jacobian, r: Array, lambdas: list[float], M: Array | None) -> Array:

@@ -1,13 +1,14 @@
 """Types that several modules share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating[Any]]
-DType = np.dtype[Any]  # float64 or float32
+Known = Array | Any  # an array or None, where the caller knows which; a checker asks for no test
+DType = np.dtype[np.floating[Any]]  # float64 or float32
 Shape = tuple[int, ...]
 Scaling = tuple[Array, Array]  # shift, scale
 
@@ -16,7 +17,7 @@ Pair = tuple[str, tuple[float, ...]]  # an activation and its parameters
 
 Wrt = (  # which parameters: see `Jacobian.restrict`
     Literal["last", "weights", "biases"]
-    | Sequence[int | tuple[Literal["weights", "biases"], int]]
+    | Iterable[int | tuple[Literal["weights", "biases"], int]]
     | NDArray[np.bool_]
     | None
 )

@@ -39,7 +39,7 @@ def sizes(value: Iterable[SupportsIndex]) -> tuple[int, ...]:
 def dtype(value: DTypeLike) -> DType:
     """float64 or float32, in native byte order."""
     try:
-        kind = np.dtype(value)
+        kind: np.dtype[Any] = np.dtype(value)
     except TypeError:
         kind = np.dtype(object)  # not None, which equals float64
     if kind not in DTYPES:
@@ -209,7 +209,7 @@ def numbers(value: Any, name: str) -> NDArray[Any]:
     """A plain array of real numbers, none of them masked."""
     unmasked(value, name)
     try:
-        array = np.asanyarray(value)
+        array: NDArray[Any] = np.asanyarray(value)
     except ValueError:
         raise ValueError(f"{name} must be a rectangular array of real numbers") from None
     except RuntimeError as error:  # torch's, of a tensor that requires a gradient
@@ -410,7 +410,9 @@ def wrt(value: Any, sizes: Sequence[int], biases: Sequence[bool]) -> Places:
         raise TypeError(f"wrt must be {NAMES_OF_WRT}; got {value!r}")
     found: dict[int, tuple[bool, bool]] = {}
     for each in value:
-        kind, k = each if isinstance(each, (tuple, list)) and len(each) == 2 else (None, each)
+        is_pair = isinstance(each, (tuple, list)) and len(each) == 2
+        named: list[Any] = list(each) if is_pair else [None, each]
+        kind, k = named
         try:
             k = operator.index(k)
         except TypeError:
@@ -631,7 +633,7 @@ def data_to_scale(X: ArrayLike, Y: ArrayLike, kind: np.dtype[Any]) -> list[NDArr
     return tables
 
 
-def sample_weight(value: ArrayLike | None, N: int) -> NDArray[np.float64] | None:
+def sample_weight(value: ArrayLike | None, N: int) -> Array | None:
     """(N,) weights of samples, or None."""
     return None if value is None else at_least_zero(value, (N,), "sample_weight")
 

@@ -496,8 +496,8 @@ def _full_by_rows(source: Source, K: Array, form: str, Sigma: Array, threads: in
 def _full_kronecker(source: Source, Sigma: list[Matrices], threads: int | None) -> Array:
     """sum_k (delta B delta'^T) ([h 1] A [h' 1]^T): the Gram matrix with other factors on its left side."""
     inputs, deltas = source.factors
-    ones: list[Array | None]
-    left_inputs, left_deltas, ones = list(inputs), list(deltas), [None] * len(inputs)
+    left_inputs, left_deltas = list(inputs), list(deltas)
+    ones: list[Array | None] = [None] * len(inputs)
     for (k, W, bias), (A, B) in zip(source.kept.layers, Sigma, strict=True):
         h1, left_deltas[k] = turned(source, inputs[k], deltas[k], W, bias, A, B, threads)
         if W:

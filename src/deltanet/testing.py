@@ -31,7 +31,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {name: each.formula for name, each in 
 TOLERANCES: dict[np.dtype[Any], float] = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
 
 
-Numbers = NDArray[Any]  # real or complex
+Numbers = NDArray[np.inexact[Any]]  # real or complex
 
 
 class _Reference:
@@ -63,13 +63,14 @@ class _Reference:
 
     def local_fields(self, X: Numbers) -> list[tuple[Numbers, Numbers]]:
         """[(h, v)]: what each layer was given, and its local field."""
-        pairs, h = [], (X - self.shift) / self.scale
+        pairs: list[tuple[Numbers, Numbers]] = []
+        h = (X - self.shift) / self.scale
         for W, b, f, parameters in self.layers:
             pairs.append((h, h @ W.T + b))
             h = f(pairs[-1][1] + 0j, *parameters).real
         return pairs
 
-    def layer_block(self, X: Numbers, k: int, columns: Numbers) -> Numbers:
+    def layer_block(self, X: Numbers, k: int, columns: NDArray[np.integer[Any]]) -> Numbers:
         """dy/dtheta of some columns of layer k's block, (N, m, columns)."""
         h, v = self.local_fields(X)[k]
         n_out, n_in = self.layers[k][0].shape

@@ -1,8 +1,9 @@
 """Types of the compiled `engine`: see engine.pyx."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
+from deltanet._activations import Functions
 from deltanet._types import Array
 
 FIRST_HALF: int
@@ -22,15 +23,16 @@ class Engine:
     def affine(self) -> Array: ...
     @property
     def everything(self) -> Columns: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         theta: Array,
         affine: Array,
-        layers: Sequence[tuple[bool, int, float, float, int, int, int, int]],
+        layers: Sequence[tuple[float, ...]],  # numbers, see engine.pyx
         scaled_input: bool,
         scaled_output: bool,
         everything: Columns,
-    ) -> None: ...
+        functions: Sequence[Functions | None] = (),
+    ) -> Self: ...
     def reads(self, X: object) -> TypeGuard[Array]: ...
     def writes(self, out: object, shape: tuple[int, ...], X: Array) -> bool: ...
     def run(

@@ -11,7 +11,7 @@ EACH: int
 TRACED: int
 
 # X, or the factors (inputs, deltas)
-Side: TypeAlias = Array | tuple[Sequence[Array | None], Sequence[Array | None]]
+_Side: TypeAlias = Array | tuple[Sequence[Array | None], Sequence[Array | None]]
 
 def add_ggn(C: Array, J: Array, HJ: Array | None = None, threads: int | None = None) -> None: ...
 def multiply(C: Array, A: Array, B: Array, threads: int | None = None) -> None: ...
@@ -24,8 +24,8 @@ def mirror(
 def gram(
     engine: Engine,
     K: Array,
-    left: Side,
-    right: Side | None = None,
+    left: _Side,
+    right: _Side | None = None,
     outputs: int = ...,
     columns: Columns | None = None,
     one: Sequence[Array | None] | None = None,

@@ -4,7 +4,8 @@
 net and its damped step; `descent` the walk downhill; `fit` and `residuals` what is called from outside.
 """
 
-from deltanet._fit.fit import Fit, fit
+from deltanet._fit.fit import fit
+from deltanet._fit.outcome import Fit
 from deltanet._fit.residuals import residuals
 
 __all__ = ["Fit", "fit", "residuals"]

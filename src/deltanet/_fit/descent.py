@@ -28,13 +28,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from deltanet import _validate
 from deltanet._mlp import MLP
+from deltanet._types import Array, Report
 
-Array = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 STEEPEST = 2.0**8
@@ -68,6 +67,12 @@ class Problem(Protocol):
     def solve(self, mu: float | Array) -> Array | None: ...
 
 
+class Held(Protocol):
+    """What it knows of the samples that are held out."""
+
+    def loss(self) -> float: ...
+
+
 class Step(NamedTuple):
     """One trial step: a row of `Fit.history`, and what a callback is given."""
 
@@ -97,16 +102,15 @@ class Baseline(NamedTuple):
     bar: float
 
 
-Report = Callable[[int], object] | None
-
-
 class Descent:
     """theta on its way down: where it is, the damping, and the best that was seen.
 
     Parameters
     ----------
-    problem, held : Problem
-        What is fitted; what is held out, or None.
+    problem : Problem
+        What is fitted.
+    held : Held or None
+        What is held out.
     baseline : Baseline
         In the units of the problem, like all attributes.
     square : float
@@ -116,7 +120,7 @@ class Descent:
     def __init__(
         self,
         problem: Problem,
-        held: Any,
+        held: Held | None,
         limits: Limits,
         baseline: Baseline,
         square: float = 1.0,

@@ -6,12 +6,12 @@ digits of float32 would leave nothing of the small singular values that the last
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from deltanet import _validate
 from deltanet._fit.descent import Baseline, Descent, Limits, Step
@@ -21,6 +21,7 @@ from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, do
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
 from deltanet._progress import reporting
+from deltanet._types import Array, Progress, Seed, Wrt
 
 # What a minimum explains at least of the variance of Y: a net that tells one sample apart from all others,
 # which are the same to it, explains one over their number.
@@ -33,9 +34,9 @@ def fit(
     Y: ArrayLike,
     *,
     sample_weight: ArrayLike | None = None,
-    wrt: str | Iterable[Any] | NDArray[np.bool_] | None = None,
-    scale: str | None = "auto",
-    solver: str = "auto",
+    wrt: Wrt = None,
+    scale: Literal["auto"] | None = "auto",
+    solver: Literal["auto", "direct", "cg"] = "auto",
     prior: ArrayLike = 0.0,
     validation: float | tuple[ArrayLike, ArrayLike] | None = None,
     patience: int = 20,
@@ -43,8 +44,8 @@ def fit(
     tol: float = 1e-8,
     max_seconds: float = math.inf,
     damping: float = 1e-3,
-    seed: int | np.random.Generator | None = 0,
-    progress: Callable[[int, int], object] | bool | None = None,
+    seed: Seed = 0,
+    progress: Progress = None,
     callback: Callable[[Step, MLP], object] | None = None,
 ) -> Fit:
     """A copy of the net, fitted to (X, Y) by least squares: Levenberg-Marquardt.
@@ -139,7 +140,7 @@ def fit(
     precision = _validate.prior(prior, net.num_params)
     _validate.scale(scale)
     if isinstance(wrt, Iterator):
-        wrt = list(wrt)  # it is read more than once
+        wrt = list[Any](wrt)  # it is read more than once
     limits = Limits(
         _validate.whole(patience, "patience", 1),
         _validate.whole(max_iter, "max_iter", 0),
@@ -165,9 +166,7 @@ def is_plain(net: MLP) -> bool:
     return net.input_scale is None and net.output_scale is None
 
 
-def split(
-    net: MLP, data: Data, validation: Any, seed: int | np.random.Generator | None
-) -> tuple[Data, Data | None]:
+def split(net: MLP, data: Data, validation: Any, seed: Seed) -> tuple[Data, Data | None]:
     """The samples to fit, and those held out."""
     if validation is None:
         return data, None
@@ -183,11 +182,11 @@ def descend(
     begin: MLP,
     data: Data,
     held: Data | None,
-    prior: float | NDArray[np.float64],
+    prior: float | Array,
     solver: str,
-    wrt: Any,
+    wrt: Wrt,
     limits: Limits,
-    progress: Any,
+    progress: Progress,
     callback: Callable[[Step, MLP], object] | None,
 ) -> Fit:
     """From this net down, in its own units."""
@@ -250,7 +249,7 @@ def better(
     given: MLP,
     data: Data,
     held: Data | None,
-    prior: float | NDArray[np.float64],
+    prior: float | Array,
     sides: tuple[str, ...],
 ) -> Fit:
     """What was found from a net that got scalings, if that is not worse than the given net is."""
@@ -266,7 +265,7 @@ def better(
     return Fit(given.copy(), found.history, reason, start, start, explained, ())
 
 
-def plain_loss(net: MLP, data: Data, prior: float | NDArray[np.float64]) -> float:
+def plain_loss(net: MLP, data: Data, prior: float | Array) -> float:
     """F of a net in units of Y; infinity if it is NaN."""
     r = double(net)(data.X) - data.Y
     w = 1.0 if data.sample_weight is None else data.sample_weight[:, None]

@@ -12,16 +12,19 @@ part of J and r. One linearisation serves every mu that is tried at its theta, a
 step on a small problem is a few calls of the core and of LAPACK, and nothing else.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from deltanet import _limits, _memory, _validate, _verbs
 from deltanet._core.cholesky import solve_damped
 from deltanet._core.engine import FIRST_HALF, SECOND_HALF, Activations
-from deltanet._fit.systems import PRODUCT, choose, conjugate_gradients, dual_matrix
+from deltanet._fit.systems import PRODUCT, Way, choose, conjugate_gradients, dual_matrix
+from deltanet._mlp import MLP
+from deltanet._types import Array, Wrt
 
 INSTEAD = "use solver='cg', which makes no matrix"
 EXPECTED_ITERATIONS = 40  # of conjugate gradients in a step: what "auto" counts with
@@ -51,25 +54,38 @@ class Problem:
         Of the matrix that is factorised; 0 without one.
     """
 
+    theta: Array
+    g: Array
+    trace: float
+    wrt: Wrt
     iterations = 0  # of conjugate gradients, in the last step
-    activations = None  # what `loss` leaves to `linearise`
+    activations: Activations | None = None  # what `loss` leaves to `linearise`
 
-    def __init__(self, net, X, Y, weights, prior, wrt=None):
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        prior: float | Array,
+        wrt: Wrt = None,
+    ) -> None:
         self.net, self.X, self.Y, self.weights, self.wrt = net, X, Y, weights, wrt
-        self.theta, self.run, self.N = net.params, net._engine.run, len(X)
+        self.theta, self.N = net.params, len(X)
+        self.run: Callable[..., None] = net._engine.run
         self.kept, self.frozen = net._kept, 0.0
         if wrt is not None:
             self.freeze(prior)
         P = self.kept.size
-        self.prior = self.some(prior) if np.ndim(prior) else prior
+        self.prior = self.some(prior) if isinstance(prior, np.ndarray) else prior
         self.has_prior = bool(np.any(self.prior))
         self.rank = self.side = min(Y.size, P)
         self.r, self.g = np.empty(Y.shape), np.empty(P)
-        self.wanted = {"X": X, "Y": Y, "y": self.r}
+        self.wanted: dict[str, Any] = {"X": X, "Y": Y, "y": self.r}
         if weights is not None:
             self.column, self.weighted = weights[:, None], np.empty_like(self.r)
 
-    def freeze(self, prior: float | NDArray[np.float64]) -> None:
+    def freeze(self, prior: float | Array) -> None:
         """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
         net = self.net
         self.kept = net._source(self.X, self.wrt).kept
@@ -80,7 +96,7 @@ class Problem:
             rest[full] = False
         self.frozen = float(np.sum((prior * net.params**2)[rest]))
 
-    def some(self, full: NDArray[np.float64]) -> NDArray[np.float64]:
+    def some(self, full: Array) -> Array:
         """The kept parameters of all, (..., P of the net): a copy, if not all are."""
         if self.wrt is None:
             return full
@@ -96,7 +112,7 @@ class Problem:
         """The prior's part of F, at theta."""
         return 0.5 * (float(np.sum(self.prior * self.theta**2)) + self.frozen)
 
-    def loss(self):
+    def loss(self) -> float:
         """F at theta, and r of the next `linearise`."""
         if self.wrt is not None:
             self.put()
@@ -104,12 +120,12 @@ class Problem:
         flat = other = self.r.reshape(-1)
         if self.weights is not None:
             other = np.multiply(self.r, self.column, out=self.weighted).reshape(-1)
-        twice = blas.ddot(flat, other)
+        twice: float = blas.ddot(flat, other)
         if self.has_prior:
             twice += blas.ddot(self.theta, self.prior * self.theta)
         return 0.5 * (twice + self.frozen)
 
-    def add_prior(self):
+    def add_prior(self) -> None:
         """J^T W r becomes g."""
         if self.has_prior:
             self.g += self.prior * self.theta
@@ -118,7 +134,15 @@ class Problem:
 class Primal(Problem):
     """With J^T W J, (P, P): its lower half."""
 
-    def __init__(self, net, X, Y, weights, prior, wrt=None):
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        prior: float | Array,
+        wrt: Wrt = None,
+    ) -> None:
         super().__init__(net, X, Y, weights, prior, wrt)
         P = self.kept.size
         _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
@@ -131,7 +155,7 @@ class Primal(Problem):
         self.flat, self.step = self.A.reshape(-1), P + 1
         self.diagonal = self.flat[:: self.step]
 
-    def linearise(self):
+    def linearise(self) -> None:
         """A and g at the net's parameters, in one pass."""
         if self.at_once:
             self.run(
@@ -145,7 +169,7 @@ class Primal(Problem):
         # No number on the diagonal is negative: a sum of absolute values.
         self.trace = blas.dasum(self.flat, n=len(self.g), incx=self.step)
 
-    def solve(self, mu):
+    def solve(self, mu: float | Array) -> Array | None:
         """p, or None where the matrix is singular to rounding."""
         return solve_damped(self.A, self.g, mu, self.factor)
 
@@ -153,12 +177,21 @@ class Primal(Problem):
 class Dual(Problem):
     """With J D^-1 J^T, (N m, N m): from the factors of J alone."""
 
-    def __init__(self, net, X, Y, weights, prior, wrt=None):
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        prior: float | Array,
+        wrt: Wrt = None,
+    ) -> None:
         super().__init__(net, X, Y, weights, prior, wrt)
         _memory.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
         self.root = None if weights is None else np.sqrt(weights)[:, None]
+        self.K: Array | None = None
 
-    def linearise(self):
+    def linearise(self) -> None:
         """J and g at the net's parameters."""
         self.J = J = self.net.jacobian(self.X, self.wrt)
         self.at_r, self.K = self.r.copy(), None
@@ -174,16 +207,16 @@ class Dual(Problem):
         self.trace += float(np.sum(self.prior)) * (1 if np.ndim(self.prior) else len(self.g))
 
     @property
-    def diagonal(self) -> NDArray[np.float64]:
+    def diagonal(self) -> Array:
         return self.J.ggn_diagonal() + self.prior
 
-    def gram(self) -> NDArray[np.float64]:
+    def gram(self) -> Array:
         """J J^T: once for all D that are numbers."""
         if self.K is None:
             self.K = dual_matrix(self.J, 1)
         return self.K
 
-    def solve(self, mu):
+    def solve(self, mu: float | Array) -> Array | None:
         """p, or None where the matrix is singular to rounding."""
         D = self.prior + mu
         # J D^-1 J^T + 1    (N m, N m)
@@ -203,19 +236,28 @@ class MatrixFree(Problem):
     steps converge fast.
     """
 
-    def __init__(self, net, X, Y, weights, prior, wrt=None):
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        weights: Array | None,
+        prior: float | Array,
+        wrt: Wrt = None,
+    ) -> None:
         super().__init__(net, X, Y, weights, prior, wrt)
         self.side, self.diagonal = 0, np.empty_like(self.g)
         self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": weights}
-        self.held_activations = None  # those where it was linearised
+        self.held_activations: Activations | None = None  # those where it was linearised
         numbers = self.N * (2 * sum(net.sizes[1:]) - net.sizes[-1])
         if 2 * numbers * net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
             self.activations, self.held_activations = Activations(), Activations()
-        self.tolerance = self.forced = self.norm = None
+        self.tolerance = self.forced = LOOSEST
+        self.norm = 0.0
         product = PRODUCT * self.N * self.kept.size
         self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
 
-    def linearise(self):
+    def linearise(self) -> None:
         """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
         self.run(self.N, half=SECOND_HALF, activations=self.activations, add=False, **self.wanted)
         self.add_prior()
@@ -227,15 +269,15 @@ class MatrixFree(Problem):
         self.tolerance = self.forced = forcing(norm, self.norm, self.forced)
         self.norm = norm
 
-    def solve(self, mu):
+    def solve(self, mu: float | Array) -> Array | None:
         """p, or None where the matrix is singular to rounding."""
         D = self.prior + mu
 
         self.iterations = 0
-        given = {"X": self.X, "H": self.weights, "half": SECOND_HALF}
+        given: dict[str, Any] = {"X": self.X, "H": self.weights, "half": SECOND_HALF}
         given["activations"] = self.held_activations
 
-        def product(v, out):
+        def product(v: Array, out: Array) -> None:
             # (J^T W J + D) v
             self.iterations += 1
             np.multiply(D, v, out=out)
@@ -248,7 +290,7 @@ class MatrixFree(Problem):
         return p
 
 
-def forcing(norm, before, tolerance):
+def forcing(norm: float, before: float, tolerance: float) -> float:
     """The next tolerance of the inner solver: Eisenstat and Walker's second choice, with its safeguard.
 
     S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method" (1996).
@@ -261,10 +303,22 @@ def forcing(norm, before, tolerance):
     return min(LOOSEST, max(TIGHTEST, eta)) if eta == eta else LOOSEST
 
 
-WAYS = {"primal": Primal, "dual": Dual, "cg": MatrixFree}
+WAYS: dict[Way, type[Primal] | type[Dual] | type[MatrixFree]] = {
+    "primal": Primal,
+    "dual": Dual,
+    "cg": MatrixFree,
+}
 
 
-def problem(net, X, Y, weights, prior, solver="auto", wrt=None):
+def problem(
+    net: MLP,
+    X: Array,
+    Y: Array,
+    weights: Array | None,
+    prior: float | Array,
+    solver: str = "auto",
+    wrt: Wrt = None,
+) -> Primal | Dual | MatrixFree:
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
     P, itemsize, dense = net.num_params, net.dtype.itemsize, np.ndim(prior) > 0
     if wrt is not None:

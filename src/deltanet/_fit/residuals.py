@@ -1,15 +1,19 @@
 """The residuals of a net as functions of its parameters, for `scipy.optimize.least_squares`."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from deltanet import _validate
 from deltanet._mlp import MLP
+from deltanet._types import Array
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+Matrix = TypeVar("Matrix", covariant=True)
 
 
 class Residuals:
@@ -41,7 +45,7 @@ class Residuals:
             J *= self.root[..., None]
         return J.reshape(-1, J.shape[-1])
 
-    def operator(self, params: Array) -> Any:
+    def operator(self, params: Array) -> "LinearOperator":
         """dr/dtheta: (P,) -> LinearOperator of shape (N m, P)."""
         J = self.at(params).jacobian(self.X).as_linear_operator()
         if self.root is None:
@@ -53,21 +57,39 @@ class Residuals:
         return aslinearoperator(diags_array(rows)) @ J
 
 
-class Functions(NamedTuple):
+class Functions(NamedTuple, Generic[Matrix]):
     """What `residuals` returns."""
 
     fun: Callable[[Array], Array]
-    jac: Callable[[Array], Any]
+    jac: Callable[[Array], Matrix]
 
 
+@overload
 def residuals(
     net: MLP,
     X: ArrayLike,
     Y: ArrayLike,
     *,
     sample_weight: ArrayLike | None = None,
-    jac: str = "dense",
-) -> Functions:
+    jac: Literal["dense"] = "dense",
+) -> Functions[Array]: ...
+@overload
+def residuals(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    jac: Literal["operator"],
+) -> Functions["LinearOperator"]: ...
+def residuals(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    jac: Literal["dense", "operator"] = "dense",
+) -> Functions[Array] | Functions["LinearOperator"]:
     """fun and jac of ``r(theta) = W^(1/2) (f(X; theta) - Y)`` for `scipy.optimize.least_squares`.
 
     Parameters
@@ -105,4 +127,4 @@ def residuals(
     if jac not in ("dense", "operator"):
         raise ValueError(f"jac must be 'dense' or 'operator'; got {jac!r}")
     r = Residuals(net, X, Y, sample_weight)
-    return Functions(r.fun, r.dense if jac == "dense" else r.operator)
+    return Functions(r.fun, r.dense) if jac == "dense" else Functions(r.fun, r.operator)

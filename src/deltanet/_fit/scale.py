@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from deltanet import _scaling
 from deltanet._mlp import MLP
+from deltanet._types import Array
 
-Array = NDArray[np.float64]
 STANDARD = (
     1e-6  # of a deviation: data whose mean is 0 and deviation 1 to this are standardized already
 )

@@ -10,20 +10,37 @@ The first two are "direct": a Cholesky factorisation. Which one is taken is deci
 """
 
 import math
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.linalg import blas
 
 from deltanet import _memory, _parallel
+from deltanet._types import Array
 
+if TYPE_CHECKING:
+    from deltanet._jacobian import Jacobian
+
+Way = Literal["primal", "dual", "cg"]
 SOLVERS = "auto", "direct", "cg"
 PRODUCT = 3  # passes through the net that J^T (J v) takes from X on: h, J v, J^T u
 LARGE_SIDE = 750  # of a matrix whose factorisation is worth BLAS's own threads: 10 ms of one
 SLOWER = 4  # times the seconds of a multiplication in those passes, of one in a product of large matrices
 
 
-def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, *, P):
+def choose(
+    solver: str,
+    sizes: Sequence[int],
+    N: int,
+    iterations: int,
+    matrices: int,
+    itemsize: int,
+    dense_rows: bool = False,
+    *,
+    P: int,
+) -> Way:
     """ "primal", "dual" or "cg": the way whose arithmetic is less, if its matrices fit into memory.
 
     Parameters
@@ -43,7 +60,8 @@ def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, *
         raise ValueError(f"solver must be 'auto', 'direct' or 'cg'; got {solver!r}")
     if solver == "cg":
         return "cg"
-    rows, side = N * sizes[-1], "primal"
+    side: Way = "primal"
+    rows = N * sizes[-1]
     direct = rows * P * P / 2 + P**3 / 6
     if rows < P:
         side = "dual"
@@ -55,7 +73,7 @@ def choose(solver, sizes, N, iterations, matrices, itemsize, dense_rows=False, *
     return side if direct <= SLOWER * PRODUCT * iterations * N * P else "cg"
 
 
-def blas_for(side):
+def blas_for(side: int) -> AbstractContextManager[None]:
     """A context to factorise a matrix of this side in: BLAS at one thread, or as it is if that is large.
 
     BLAS's threads wait for each other in loops: if another process has one of their cores, that was seen to
@@ -69,7 +87,7 @@ def driver(side: int) -> str:
     return "evd" if side > 1 else "evr"
 
 
-def dual_matrix(J, inverse):
+def dual_matrix(J: "Jacobian", inverse: float | Array) -> Array:
     """J D^-1 J^T (N m, N m), where D^-1 is a number or (P,)."""
     n = math.prod(J.shape[:-1])
     if np.ndim(inverse):
@@ -80,7 +98,13 @@ def dual_matrix(J, inverse):
     return K
 
 
-def conjugate_gradients(product, b, diagonal, tolerance, most):
+def conjugate_gradients(
+    product: Callable[[Array, Array], None],
+    b: Array,
+    diagonal: Array,
+    tolerance: float,
+    most: int,
+) -> Array | None:
     """p (P,) with ``|b - A p| <= tolerance |b|``, A positive definite; None where it is not, to rounding.
 
     ``product(v, out)`` writes A v. `diagonal` (P,), positive, is that of A or near to it: the norm is that of

@@ -20,10 +20,10 @@ from deltanet._io.keras import from_keras
 from deltanet._io.sklearn import from_sklearn
 from deltanet._io.torch import from_torch
 from deltanet._mlp import MLP
+from deltanet._types import Activation
 
 __all__ = ["from_flax", "from_keras", "from_sklearn", "from_torch", "load", "save"]
 
-Activation = str | tuple[Any, ...]
 Path_ = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any] | None)
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
@@ -32,7 +32,7 @@ WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
 
 def load(
     path: Path_,
-    activation: Activation | list[Activation] | None = None,
+    activation: Activation | Sequence[Activation] | None = None,
     output: Activation | None = None,
     dtype: DTypeLike | None = None,
     *,

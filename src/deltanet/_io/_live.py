@@ -153,7 +153,7 @@ def compare(net: MLP, model: str, outputs: Callable[[NDArray[Any]], NDArray[Any]
     """Refuse a net whose outputs are not those of the model on a few random inputs."""
     random = np.random.default_rng(0)
     X = random.standard_normal((SAMPLES, net.sizes[0])) * SPREADS
-    if net.input_scale is not None:
+    if net.input_scale is not None and net.input_shift is not None:
         X = X * net.input_scale + net.input_shift
     X = X.astype(net.dtype)
     try:

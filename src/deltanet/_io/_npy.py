@@ -17,7 +17,8 @@ Layout = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, Fortran order, dt
 
 LONGEST_HEADER = 4096  # bytes; that of an array of numbers has some hundred
 LONGEST_TEXT = 512  # of it, without the spaces that fill it up
-LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by version of the format
+# Of the header, by version of the format
+LENGTHS: dict[tuple[int, ...], str] = {(1, 0): "<H", (2, 0): "<I"}
 CHUNK = 2**16
 # Bytes of an archive's directory, and an eighth of the file: zipfile makes objects of it.
 DIRECTORY = 2**15

@@ -56,7 +56,7 @@ def unpack(header: Any, arrays: dict[str, Any]) -> Parts:
     if header.get("format_version") != VERSION:
         raise ValueError(f"format_version must be {VERSION}; got {header.get('format_version')!r}")
     sizes, rows = counts(header, "sizes", 2), counts(header, "rows", 1)
-    kind = _validate.dtype(header.get("dtype"))
+    kind = _validate.dtype(str(header.get("dtype")))
     L, m = len(sizes) - 1, rows[-1]
     if len(rows) > 2 or not m:
         raise ValueError(f"'rows' must be [N, m] or [m], m > 0; got {list(rows)}")

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,7 +55,7 @@ class KerasModel(Protocol):
     def name(self) -> str: ...
 
     @property
-    def layers(self) -> Any: ...
+    def layers(self) -> Sequence[Any]: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 

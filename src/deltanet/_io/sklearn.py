@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +21,10 @@ REMEDY = (
 class SklearnEstimator(Protocol):
     """An estimator of scikit-learn, as far as it is needed here."""
 
-    def predict(self, X: Any) -> Any: ...
+    @property  # a Pipeline makes the method when it is asked for
+    def predict(self) -> Any: ...
 
-    def get_params(self, deep: bool = ...) -> Any: ...
+    def get_params(self, deep: bool = ...) -> Mapping[str, Any]: ...
 
 
 def from_sklearn(estimator: SklearnEstimator) -> MLP:

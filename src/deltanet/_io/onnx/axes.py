@@ -188,8 +188,8 @@ def flattened(axes: Axes, axis: int) -> Axes | None:
     if not -len(axes) <= axis <= len(axes):
         raise ValueError(f"names axis {axis} of a value that has {len(axes)}")
     axis = axis + len(axes) if axis < 0 else axis
-    pair = _merged(axes[:axis]), _merged(axes[axis:])
-    return None if None in pair else pair  # type: ignore[return-value]
+    head, rest = _merged(axes[:axis]), _merged(axes[axis:])
+    return None if head is None or rest is None else (head, rest)
 
 
 def _merged(axes: Axes) -> Axis | None:
@@ -217,7 +217,7 @@ def reshaped(axes: Axes, target: list[Entry], allow_zero: bool = False) -> Axes 
     assert samples is not None
     counted = [k for k, each in enumerate(wanted) if isinstance(each, Count)]
     if counted:
-        found = tuple(i for k in counted for i in wanted[k].samples)  # type: ignore[union-attr]
+        found = tuple(i for each in wanted if isinstance(each, Count) for i in each.samples)
         if found != samples.samples:
             return None
         rest = _solved([1 if k in counted else each for k, each in enumerate(wanted)], n)
@@ -237,8 +237,11 @@ def _copied(axes: Axes, k: int, entry: Entry) -> Entry:
 
 def _solved(entries: list[Entry], n: int | None) -> Axes | None:
     """Axes of features of these lengths, of which one may be -1; None if they do not hold n features."""
-    known = math.prod(each for each in entries if isinstance(each, int) and each != -1)
-    if -1 in entries:
+    lengths = [each for each in entries if not isinstance(each, Count)]
+    if len(lengths) < len(entries):
+        return None  # as many as there are samples: they are no features
+    known = math.prod(each for each in lengths if each is not None and each != -1)
+    if -1 in lengths:
         if n is not None and (known == 0 or n % known):
             return None
         missing = None if n is None else n // known
@@ -246,7 +249,7 @@ def _solved(entries: list[Entry], n: int | None) -> Axes | None:
         return None
     else:
         missing = None
-    return tuple(Axis(missing if each == -1 else each) for each in entries)  # type: ignore[arg-type]
+    return tuple(Axis(missing if each == -1 else each) for each in lengths)
 
 
 def _with_samples(rest: Axes, counted: list[tuple[int, Axes, Entry]]) -> Axes | None:

@@ -6,7 +6,7 @@ Where the branches have joined, the values are compared with our activations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -112,11 +112,11 @@ def numbers_of(nodes: list[Node], values: Container[str], constants: Constants) 
     return [float(constants[name].reshape(())) for name in names if constants[name].size == 1]
 
 
-def pending(values: Container[str], graph: Graph, done: set[int], start: str) -> list[Node]:
+def pending(values: Collection[str], graph: Graph, done: set[int], start: str) -> list[Node]:
     """The nodes that take one of these values and are not evaluated yet; what asks for its shape is none."""
     return [
         node
-        for name in values  # type: ignore[attr-defined]
+        for name in values
         for node in graph.users.get(name, [])
         if node.place not in done and not (node.operator == "Shape" and name == start)
     ]

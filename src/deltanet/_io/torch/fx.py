@@ -60,7 +60,7 @@ OWN_MODULES = {
 def traced(torch: Any, module: Any, model: str) -> Steps:
     """Of a module with a forward in Python."""
 
-    class Tracer(torch.fx.Tracer):  # type: ignore[misc]
+    class Tracer(torch.fx.Tracer):  # type: ignore[misc]  # torch is Any here
         def is_leaf_module(self, m: Any, name: str) -> bool:
             return bool(known(torch, m) or super().is_leaf_module(m, name))
 

@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from deltanet._io._live import package
-from deltanet._io.torch import TorchModule
+from deltanet._io.torch import TorchSequential
 from deltanet._mlp import MLP
 
 # The class of an activation, ours or that of torch.nn; its defaults are those of the activation
@@ -53,7 +53,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
 }
 
 
-def to_torch(net: MLP) -> TorchModule:
+def to_torch(net: MLP) -> TorchSequential:
     """`MLP.to_torch`."""
     torch = package("torch", "torch", "to_torch")
     from deltanet._io.torch import modules as own
@@ -71,7 +71,7 @@ def to_torch(net: MLP) -> TorchModule:
         kind = getattr(own, CLASSES[name], None) or getattr(torch.nn, CLASSES[name])
         parts.append(kind(*parameters, **KEYWORDS.get(name, {})))
     parts += _scaling(torch, own.OutputScaling, net.output_shift, net.output_scale)
-    module: TorchModule = torch.nn.Sequential(*parts)
+    module: TorchSequential = torch.nn.Sequential(*parts)
     return module
 
 
