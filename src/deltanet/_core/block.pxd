@@ -37,17 +37,18 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     cdef const floating* theta = <const floating*> job.theta
     cdef const floating* affine = <const floating*> job.affine
     cdef const floating* u = NULL  # the seed, where it is not the identity
+    cdef const floating* X = <const floating*> job.X + start * net.n_0
+    cdef bint plain = job.X != NULL and not net.scaled_input  # h[0] is X
     if job.wanted & GAUSS_NEWTON_VECTOR:
         u = <const floating*> at.u
     elif job.r == 1 and job.u != NULL and not job.contracted:
         u = <const floating*> job.u + start * net.m
     if job.X != NULL:
         if job.half == SECOND and job.activations != NULL:
-            load_input(h[0], <const floating*> job.X + start * net.n_0, affine, net, N, B, job.context, team)
+            load_input(h[0], X, affine, net, N, B, job.context, team)
             meet(team)
         else:
-            forward(h, fprime, <const floating*> job.X + start * net.n_0, theta, affine, net, N, B, job.context, team,
-                    job.failure)
+            forward(h, fprime, X, theta, affine, net, N, B, job.context, team, job.failure)
         outputs(job, at, zero, start, N, B, team)
     if job.lowest <= net.L and job.half != FIRST:
         prepare(job, at, zero, start, &layout)
@@ -61,7 +62,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             elif job.deltas[k] != NULL:
                 fetch(job, at, zero, k, start, &layout)
             if job.X != NULL or job.deltas[k] != NULL:
-                layer_sinks(job, at, zero, k, start, number, &layout)
+                layer_sinks(job, at, X if plain and k == 1 else NULL, k, start, number, &layout)
         block_sinks(job, at, zero, start, number, &layout)
     meet(team)
 
@@ -152,9 +153,9 @@ cdef inline void fetch(const Job* job, Space* at, floating zero, Py_ssize_t k, P
     meet(layout.team)
 
 
-cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_t k, Py_ssize_t start,
+cdef inline void layer_sinks(const Job* job, Space* at, const floating* rows, Py_ssize_t k, Py_ssize_t start,
                              Py_ssize_t number, Layout* layout) noexcept nogil:
-    """What is made of h^(k-1) and delta^(k) as soon as they are there."""
+    """What is made of h^(k-1) and delta^(k) as soon as they are there; `rows`: h^(k-1) sample by sample, or NULL."""
     cdef Py_ssize_t i, j, o, p, N = layout.N, B = layout.B, r = layout.r, n = layout.n_out, n_in = layout.n_in
     cdef Py_ssize_t stride = whole_vectors(n_in, sizeof(floating)), delta_stride = whole_vectors(n, sizeof(floating))
     cdef int wanted = job.wanted
@@ -163,7 +164,7 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
     cdef floating* left = delta
     cdef floating* d = delta
     cdef floating* work = <floating*> at.work + layout.team.rank * at.work_length
-    cdef floating* stacked = <floating*> at.stacked
+    cdef const floating* stacked = <floating*> at.stacked
     cdef floating* squares = <floating*> at.squares
     cdef floating* factors
     cdef const Layer* above
@@ -198,7 +199,10 @@ cdef inline void layer_sinks(const Job* job, Space* at, floating zero, Py_ssize_
         left = <floating*> at.left
         weigh(left, delta, <floating*> at.H, job.full_H, layout)
     share(&i, &j, n_in, layout.team)
-    unload(stacked + i, stride, h + i * B, j - i, N, B, layout.context)
+    if rows != NULL and stride == n_in:
+        stacked = rows
+    else:
+        unload(<floating*> at.stacked + i, stride, h + i * B, j - i, N, B, layout.context)
     if wanted & GGN_DIAGONAL:
         for o in range(N):
             for p in range(i, j):
