@@ -2,9 +2,11 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -195,6 +197,59 @@ def test_interrupts_do_not_hide_a_library():
         "CALL", "found = _parallel._loaded(); assert set(_parallel._linked()) <= set(found)"
     )
     assert run(code + "print('same')") == ["same"]
+
+
+VERBS = {
+    "fit": "dn.fit(net, X, Y, max_iter=3)",
+    "solve": "J.solve(Y, 0.1)",
+    "kfac": "J.kfac().damped(0.1).inverse().logdet()",
+    "covariance": "J.covariance(S)",
+}
+
+
+@needs_timer
+@pytest.mark.parametrize("verb", VERBS)
+def test_interrupts_of_verbs(verb):
+    """At any moment of calls that hold BLAS: it is left as it was found, also by the exception."""
+    begin = """
+import numpy as np, deltanet as dn
+net = dn.MLP([3, 9, 9, 2], seed=0)
+X, Y = np.random.default_rng(0).standard_normal((2, 40, 3))
+Y = Y[:, :2]
+J, S = net.jacobian(X), np.eye(net.num_params)
+def by_timer_of_verbs():
+    signal.setitimer(signal.ITIMER_REAL, 1.37e-3, 1.37e-3)
+"""
+    held = "assert hold.state() == (0, [2]), hold.state()"
+    code = INTERRUPTS.replace("START", "by_timer_of_verbs").replace("2000", "1000")
+    code = code.replace("CALL", f"{VERBS[verb]}; {held}").replace("seen += 1", f"seen += 1; {held}")
+    assert run(begin + code + "print(*numbers())") == ["2"]
+
+
+SCAN = """
+from deltanet._cli import _stop_on_signals
+_stop_on_signals()
+print("ready", flush=True)
+while True:
+    SEARCH
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system ends a process without a signal")
+def test_sigterm_ends_a_search_for_libraries():
+    """Each of them, whenever it comes: an exception in a call from C to Python would be lost."""
+    pytest.importorskip("typer", reason="the command line needs the extra 'cli'")
+    choose, code = random.Random(0), START + SCAN.replace("SEARCH", "_parallel.search()")
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        with process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(choose.uniform(0, 0.02))
+            process.terminate()
+            try:
+                assert process.wait(20) == 128 + signal.SIGTERM
+            finally:
+                process.kill()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

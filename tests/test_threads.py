@@ -127,13 +127,6 @@ def test_messages(value, error):
             call(value)
 
 
-def test_a_bad_variable_is_named():
-    code = "import deltanet"
-    for value in ("0", "two"):
-        with pytest.raises(AssertionError, match="DELTANET_NUM_THREADS must be a positive integer"):
-            run(code, DELTANET_NUM_THREADS=value)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the entries of /proc/self/task")
 def test_no_thread_is_started_in_vain():
     code = """

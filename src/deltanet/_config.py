@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import scipy
 
-from deltanet._core.context import SIMD
+from deltanet._core.context import simd
 
 __version__ = version("deltanet")
 
@@ -27,7 +27,7 @@ def show_config(mode="stdout"):
     Raises
     ------
     ValueError
-        If mode has another value.
+        If mode has another value, or the environment variable DELTANET_SIMD.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def show_config(mode="stdout"):
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "blas": f"{blas['name']} {blas['version']}",
-        "simd": SIMD,
+        "simd": simd(),
     }
     if mode == "dicts":
         return config

@@ -451,7 +451,10 @@ class MLP:
         if threads is None and wrt is None:
             buffer = self._engine.factors(X)
             if buffer is not None:
-                return Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
+                J = Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
+                if self._labels:
+                    J.__dict__["_labels"] = self._labels
+                return J
         return self._factors(X, wrt, threads)
 
     def _factors(self, X, wrt, threads, Jx=None):
@@ -461,6 +464,7 @@ class MLP:
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
         J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
+        J.__dict__["_labels"] = self._labels
         if kept.holds(0):
             J._first_weight[...] = self._weights[0]
         self._engine.run(
@@ -1013,6 +1017,11 @@ class MLP:
             f"MLP({list(self._sizes)}, activation={hidden}, output={output!r}, "
             f"dtype='{self.dtype}'{biased}{scaled})"
         )
+
+    def _repr_html_(self) -> str:
+        from deltanet import _html
+
+        return _html.net(self)
 
     def __eq__(self, other):
         if not isinstance(other, MLP):

@@ -5,16 +5,23 @@ digits of float32 would leave nothing of the small singular values that the last
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deltanet import _validate
 from deltanet._fit.descent import Descent, Limits, Step
 from deltanet._fit.problem import Problem, problem
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
+from deltanet._plots import Points, points
 from deltanet._progress import reporting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,7 @@ class Fit:
     reason: str
     start: float
     loss: float
+    _points: Points | None = None  # for `plot`
 
     @property
     def converged(self):
@@ -51,20 +59,31 @@ class Fit:
         steps = len(self.history["loss"])
         return f"Fit(loss={self.loss:.6g} from {self.start:.6g}, steps={steps}, reason={self.reason!r})"
 
-    def plot(self, ax=None):
-        """Loss, gradient and damping over the steps, on a logarithmic scale.
+    def _repr_html_(self) -> str:
+        from deltanet import _html
+
+        return _html.fit(self)
+
+    def plot(self, axes: "Sequence[Axes] | None" = None) -> NDArray[Any]:
+        """Three pictures of the fit: the loss, the damping and the gradient over the steps; the residuals.
+
+        The residuals f(x) - y of the samples that were fitted are drawn over f(x), for each output; those of
+        several outputs in units of their root mean square. Of more than 2000 samples, 2000 are drawn.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, optional
-            Axes to draw into; by default those of a new figure.
+        axes : sequence of three matplotlib.axes.Axes, optional
+            Axes to draw into; by default those of a new figure, which no window and no other figure knows.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        (3,) ndarray of matplotlib.axes.Axes
+            Labelled by `MLP.output_names` and `output_units`, if the net has them.
 
         Raises
         ------
+        ValueError
+            If there are not three axes.
         ImportError
             If matplotlib is missing (extra: plot).
 
@@ -72,27 +91,11 @@ class Fit:
         --------
         >>> import deltanet as dn, numpy as np
         >>> fit = dn.fit(dn.MLP([1, 4, 1], seed=0), [[0.0], [1.0]], [[0.0], [1.0]])
-        >>> fit.plot().figure.savefig("fit.png")  # doctest: +SKIP
+        >>> fit.plot()[0].figure.savefig("fit.png")  # doctest: +SKIP
         """
-        if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ModuleNotFoundError as error:
-                raise ImportError(
-                    "plot() needs the extra 'plot': pip install \"deltanet[plot]\""
-                ) from error
-            ax = Figure(layout="constrained").subplots()
-        steps = np.arange(1, 1 + len(self.history["loss"]))
-        ax.plot([0, *steps], [self.start, *self.history["loss"]], label="loss")
-        if np.isfinite(self.history["validation"]).any():
-            ax.plot(steps, self.history["validation"], label="validation loss")
-        ax.plot(steps, self.history["gradient"], label="gradient", linewidth=1)
-        ax.plot(steps, self.history["damping"], label="damping", linewidth=1, linestyle=":")
-        refused = ~self.history["accepted"]
-        ax.plot(steps[refused], self.history["loss"][refused], "x", color="C0", label="refused")
-        ax.set(xlabel="step", yscale="log", title=f"stopped by: {self.reason}")
-        ax.legend()
-        return ax
+        from deltanet import _plots
+
+        return _plots.fit(self, axes)
 
 
 def fit(
@@ -203,7 +206,8 @@ def fit(
     ):
         descent = Descent(fitted, held, limits)
         reason = descent.run(report, callback)
-        return result(descent, net, reason)
+        found = result(descent, net, reason)
+        return replace(found, _points=points(found.net, X, Y))
 
 
 def split(net, X, Y, weights, validation, seed):

@@ -5,6 +5,7 @@ from pathlib import Path
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
 from deltanet._mlp import MLP
+from deltanet._parallel import check_environment
 
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
@@ -47,6 +48,7 @@ def load(path, activation=None, output=None, dtype=None):
     ...     dn.load(path) == net
     True
     """
+    check_environment()
     suffix = Path(path).suffix.lower()
     if suffix == ".onnx":
         if activation is not None or output is not None:
