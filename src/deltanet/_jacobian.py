@@ -504,8 +504,8 @@ class Jacobian:
         """A picture of one sample: a row for each output, a block for W and one for b of each layer.
 
         Color is the value, on a scale that is linear around zero and logarithmic beyond. The width of a block
-        grows with the logarithm of its columns; where it has more columns than can be seen, each strip shows the
-        largest of its entries.
+        grows with the logarithm of its columns; if there are too many to be seen, each strip shows the
+        largest of its entries in absolute value.
 
         Parameters
         ----------

@@ -401,6 +401,7 @@ cdef class Call(Work):
     cdef int all_blocks(self, int threads) except -1:
         if self.job.work * self.job.N <= SERIAL_WORK and self.progress is None:
             work_through(<void*> self, 0, 1)
+            self.end()
         else:
             self.go(work_through, threads, self.job.shared)
         return 0

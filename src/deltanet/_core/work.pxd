@@ -35,6 +35,7 @@ cdef class Work:
     cdef char* extra(self, Py_ssize_t nbytes) except NULL
     cdef int release(self) except -1
     cdef int go(self, dn_run run, int threads, bint together) except -1
+    cdef int end(self) except -1
     cdef void poll(self) noexcept nogil
     cdef void look(self) noexcept
     cdef Py_ssize_t samples(self) noexcept

@@ -113,6 +113,10 @@ cdef class Work:
         self.next, self.polled = 0, dn_now()
         with nogil:
             dn_pool_run(run, <void*> self, threads, together)
+        return self.end()
+
+    cdef int end(self) except -1:
+        """Raise what a signal's handler or progress has raised: it has ended the call before its time."""
         if self.error is not None:
             raise self.error
         return 0
