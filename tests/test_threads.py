@@ -187,6 +187,21 @@ atexit.register(lambda: print(np.array_equal(net.jacobian_dense(X, threads=2), e
     assert run(code) == ["True"]
 
 
+def test_a_result_that_lives_until_the_end():
+    """Its memory comes back when the names of the modules are gone: an error in that was printed."""
+    code = """
+import builtins, numpy as np, deltanet as dn
+class Last:
+    pass
+last = Last()
+last.J, last.numpy, last.self = dn.MLP([3, 50, 40], seed=0).jacobian(np.zeros((30, 3))), np, last
+assert last.J.nbytes > 2**17
+np.last = builtins.last = last
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
+
+
 @pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
 def test_vector_instructions_can_be_chosen(level):
     code = "import deltanet as dn; print(dn.show_config('dicts')['simd'])"

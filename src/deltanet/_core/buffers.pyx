@@ -16,9 +16,11 @@ from deltanet import _limits
 
 cnp.import_array()
 
-_lock = threading.Lock()
-_idle = []        # memory of results that have died, the oldest first
-arenas = []      # workspaces that no call uses: `Arena` of engine.pyx
+# Not names of the module: those are gone when the last results die, at the end of the interpreter.
+cdef object _lock = threading.Lock()
+cdef list _idle = []  # memory of results that have died, the oldest first
+cdef Py_ssize_t CACHE_BYTES = _limits.CACHE_BYTES, CACHED_RESULT_BYTES = _limits.CACHED_RESULT_BYTES
+arenas = []           # workspaces that no call uses: `Arena` of engine.pyx
 
 
 cdef class Lease:
@@ -35,10 +37,10 @@ cdef class Lease:
 
     def __del__(self):
         # Not waited for: this may run inside `lend`, in the middle of an allocation. Memory is then freed.
-        if self.memory.nbytes <= _limits.CACHE_BYTES and _lock.acquire(False):
+        if self.memory.nbytes <= CACHE_BYTES and _lock.acquire(False):
             try:
                 _idle.append(self.memory)
-                while sum([each.nbytes for each in _idle]) > _limits.CACHE_BYTES:
+                while sum([each.nbytes for each in _idle]) > CACHE_BYTES:
                     del _idle[0]
             finally:
                 _lock.release()
@@ -49,7 +51,7 @@ def lend(tuple shape, dtype):
     cdef Py_ssize_t nbytes = dtype.itemsize, i, best = -1
     for n in shape:
         nbytes *= n
-    if nbytes < _limits.CACHED_RESULT_BYTES:
+    if nbytes < CACHED_RESULT_BYTES:
         return np.empty(shape, dtype)
     memory = None
     with _lock:
