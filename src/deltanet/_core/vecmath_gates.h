@@ -5,19 +5,21 @@
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
  * g has a root r. The caller gives c = exp(w(r)), D = w(r) - w(z) and j = r w'(r) - z w'(z) - D: then e = c exp(-D) and
  * g = c expm1(-D) - j - D, whose terms have one sign. For v > 0 it gives them with r = 0.
- * i (1 + rest) = 1 / (1 + e), without the roundings of e, 1 + e and i. Without fused multiply-add, divisions avoid those
- * of i. */
+ * i (1 + rest) = 1 / (1 + e), without the roundings of e, 1 + e and i. Without fused multiply-add, divisions avoid
+ * those of i. */
 DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, F(dd) c)
 {
     F(exponential) x = F(exp)(fused, 0, D);
     real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq;
-    real e = s * e1, g = F(fma)(fused, c.hi, F(fma)(fused, s, x.q, s - 1), -j) - D.hi;
+    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi, e = s * e1;
     real a = v < 0 ? x.scale * e1 : 1, a_lo = v < 0 ? x.scale * e1_lo : 0, down = v < 0 ? F(down) : 1;
     real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1);
     real den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
     real i = 1 / den, p = fused ? a * i : a / den, ni = fused ? n * i : n / den;
     real rest = (fused ? F(remainder)(fused, i, den) : 0) - i * den_lo;
-    RETURN((v < 0 ? z : v) * p * down, F(fma)(fused, p, ni, ni * F(fma)(fused, p, 2 * rest, a_lo * i)) * down);
+    real p_lo = F(fma)(fused, a_lo, i, fused ? F(fma)(fused, a, i, -p) : 0);
+    real slope = F(fma_exact)(fused, p, ni, ni * F(fma)(fused, p, 2 * rest, p_lo));
+    RETURN((v < 0 ? z : v) * p * down, slope * down);
 }
 
 /* v s(u), s(u) + u s(u) s(-u), |u| = z: w(z) = z, D = r - z, j = 0 but for the rounding of D. `bounded` is |v|, or less
