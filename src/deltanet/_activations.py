@@ -32,7 +32,8 @@ def _decay(v: Array) -> Array:
 
 def _sigmoid(v: Array) -> Array:
     e = _decay(v)
-    return np.where(_positive(v), 1, e) / (1 + e)
+    result: Array = np.where(_positive(v), 1, e) / (1 + e)
+    return result
 
 
 def _softplus(v: Array) -> Array:
@@ -67,7 +68,8 @@ def _threshold(v: Array, threshold: float, value: float) -> Array:
 
 def _log_softmax(v: Array) -> Array:
     v = v - v.real.max(axis=-1, keepdims=True)
-    return v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
+    result: Array = v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
+    return result
 
 
 def _gelu(v: Array) -> Array:
