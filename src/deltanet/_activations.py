@@ -32,7 +32,8 @@ def _decay(v: Array) -> Array:
 
 def _sigmoid(v: Array) -> Array:
     e = _decay(v)
-    return np.where(_positive(v), 1, e) / (1 + e)
+    result: Array = np.where(_positive(v), 1, e) / (1 + e)
+    return result
 
 
 def _softplus(v: Array) -> Array:
@@ -61,21 +62,28 @@ def _softshrink(v: Array, lam: float) -> Array:
     return np.where(v.real > lam, v - lam, np.where(v.real <= -lam, v + lam, 0))
 
 
+def _threshold(v: Array, threshold: float, value: float) -> Array:
+    return np.where(v.real > threshold, v, value)
+
+
 def _log_softmax(v: Array) -> Array:
     v = v - v.real.max(axis=-1, keepdims=True)
-    return v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
+    result: Array = v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
+    return result
 
 
 def _gelu(v: Array) -> Array:
     from scipy import special  # takes longer to import than all the rest
 
-    return v * special.erfc(-v / np.sqrt(2)) / 2
+    result: Array = v * special.erfc(-v / np.sqrt(2)) / 2
+    return result
 
 
 def _erf(v: Array) -> Array:
     from scipy import special
 
-    return special.erf(v)
+    result: Array = special.erf(v)
+    return result
 
 
 class Functions(NamedTuple):
@@ -101,7 +109,7 @@ class Functions(NamedTuple):
         if type(result) is not np.ndarray or (result.shape, result.dtype) != (v.shape, v.dtype):
             got = (
                 f"shape {result.shape} and dtype {result.dtype}"
-                if isinstance(result, np.ndarray) and type(result) is np.ndarray
+                if type(result) is np.ndarray
                 else f"a {type(result).__name__}"
             )
             raise ValueError(
@@ -114,7 +122,8 @@ class Functions(NamedTuple):
         """f of the real part, and fprime for a step along the imaginary one."""
         real = np.ascontiguousarray(v.real).ravel()
         f, slope = (part.reshape(v.shape) for part in self.evaluate(real))
-        return f + 1j * slope * v.imag
+        result: Array = f + 1j * slope * v.imag
+        return result
 
 
 class Activation(NamedTuple):
@@ -185,7 +194,7 @@ REGISTRY = {
         _softshrink, {"lambda": 0.5}, ("zero or positive, and finite", lambda lam: lam >= 0)
     ),
     "threshold": Activation(
-        lambda v, threshold, value: np.where(v.real > threshold, v, value),
+        _threshold,
         {"threshold": None, "value": None},
         ("finite", lambda *_: True),
         gain=2,

@@ -5,20 +5,21 @@
  *   v > 0:  v / (1 + e),    (1 + e (1 - z w'(z))) / (1 + e)^2
  * g has a root r. The caller gives c = exp(w(r)), D = w(r) - w(z) and j = r w'(r) - z w'(z) - D: then e = c exp(-D) and
  * g = c expm1(-D) - j - D, whose terms have one sign. For v > 0 it gives them with r = 0.
- * i (1 + rest) = 1 / (1 + e), without the roundings of e, 1 + e and i; p + p_lo is its product with e, or with 1. */
+ * i (1 + rest) = 1 / (1 + e), without the roundings of e, 1 + e and i. Without fused multiply-add, divisions avoid
+ * those of i. */
 DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, F(dd) c)
 {
     F(exponential) x = F(exp)(fused, 0, D);
-    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq, e = s * e1;
-    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi;
+    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq;
+    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi, e = s * e1;
     real a = v < 0 ? x.scale * e1 : 1, a_lo = v < 0 ? x.scale * e1_lo : 0, down = v < 0 ? F(down) : 1;
-    real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1), den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
-    real i = fused ? 1 / den : 0, p = fused ? a * i : a / den, ni = fused ? n * i : n / den;
-    i = fused ? i : v < 0 ? 1 - p * F(down) : p;
+    real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1);
+    real den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
+    real i = 1 / den, p = fused ? a * i : a / den, ni = fused ? n * i : n / den;
     real rest = (fused ? F(remainder)(fused, i, den) : 0) - i * den_lo;
-    real p_lo = F(fma)(fused, p, rest, (fused ? F(fma)(fused, a, i, -p) : 0) + a_lo * i);
-    RETURN(F(fma)(fused, v < 0 ? z : v, p, (v < 0 ? z : -z) * p_lo) * down,
-           F(fma)(fused, p, ni, ni * F(fma)(fused, p, rest, p_lo)) * down);
+    real p_lo = F(fma)(fused, a_lo, i, fused ? F(fma)(fused, a, i, -p) : 0);
+    real slope = F(fma_exact)(fused, p, ni, ni * F(fma)(fused, p, 2 * rest, p_lo));
+    RETURN((v < 0 ? z : v) * p * down, slope * down);
 }
 
 /* v s(u), s(u) + u s(u) s(-u), |u| = z: w(z) = z, D = r - z, j = 0 but for the rounding of D. `bounded` is |v|, or less
@@ -89,7 +90,8 @@ ACTIVATION(mish)
     F(dd) den = F(add)(1, up_m * down), num = F(add)(1, e2);
     num.lo = v < 0 ? up_m_lo : F(fma)(fused, 2, up_e_lo, num.lo), num.hi = v < 0 ? up_m : num.hi;
     real i = 1 / den.hi, i_lo = (fused ? F(remainder)(fused, i, den.hi) : 0) - i * F(fma)(fused, up_m_lo, down, den.lo);
-    real p = fused ? num.hi * i : num.hi / den.hi, q = fused ? up_e * i : up_e / den.hi, gi = fused ? g * i : g / den.hi;
+    real p = fused ? num.hi * i : num.hi / den.hi;
+    real q = fused ? up_e * i : up_e / den.hi, gi = fused ? g * i : g / den.hi;
     real p_lo = F(fma)(fused, p, i_lo, (fused ? F(fma)(fused, num.hi, i, -p) : 0) + num.lo * i);
     real q_lo = F(fma)(fused, q, 2 * i_lo, (fused ? F(fma)(fused, up_e, i, -q) : 0) + up_e_lo * i);
     real low = F(fma_exact)(fused, q, gi, gi * q_lo), high = p + F(fma)(fused, 4 * z * (q * q), 1 + e, p_lo);
@@ -102,14 +104,14 @@ ACTIVATION(mish)
  *   v > 0:  v - L,  1 - phi G
  * R(z0) = z0 is the root of G. With c = phi(0), i = 1 / (z + 2), d = z - z0, t = d i and N = N0 + t P(t),
  *   c R(z) = N i,  c G(z) = d ((P(t) i - c z0) i - c), where P < 0: the terms of the latter do not cancel.
- * i (1 + rest) is without the roundings of z + 2 and i. */
+ * i (1 + rest) is without the rounding of i, or of z + 2 where the quotient is formed by a division. */
 typedef struct { real sum, i, rest, d, p, N; } F(mills);
 
 DN_INLINE F(mills) F(mills_ratio)(int fused, real z)
 {
     real d = (z - F(gelu_z0).hi) - F(gelu_z0).lo;
     F(dd) y = F(add)(z, 2);
-    real i = 1 / y.hi, rest = (fused ? F(remainder)(fused, i, y.hi) : 0) - i * y.lo, t = d * i, p = F(P)(fused, t);
+    real i = 1 / y.hi, rest = fused ? F(remainder)(fused, i, y.hi) : -i * y.lo, t = d * i, p = F(P)(fused, t);
     F(mills) result = {y.hi, i, rest, d, p, F(fma)(fused, t, p, F(gelu_N0))};
     return result;
 }
