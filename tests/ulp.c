@@ -209,6 +209,8 @@ int main(int argc, char **argv) {
     srand(code + 1);
     for (long i = 0; i < n; i++)
         points[i] = point(code, (int)i);
+    if (code == DN_mish)
+        points[0] = -0x1.60b8a6p-3; /* of all floats the one whose slope was furthest off: by 4.4 */
     measure_f64(code, points, n);
     measure_f32(code, points, n);
     dense(code);
