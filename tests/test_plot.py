@@ -285,13 +285,13 @@ def test_table_of_a_net():
     net = dn.MLP.from_layers(
         [np.ones((5, 3)), np.ones((2, 5))],
         [None, [0, 0]],
-        [("elu", 0.5), "identity"],
+        [("hardtanh", -0.5, 2), "identity"],
         output_scale=2.0,
     )
     page = Cells(net._repr_html_())
     assert page.rows == [
         ["layer", "inputs", "outputs", "activation", "bias", "parameters"],
-        ["0", "3", "5", "elu(0.5)", "no", "15"],
+        ["0", "3", "5", "hardtanh(-0.5, 2)", "no", "15"],
         ["1", "5", "2", "identity", "yes", "12"],
     ]
     assert page.lines == [

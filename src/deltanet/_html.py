@@ -54,8 +54,8 @@ def jacobian(J: Jacobian) -> str:
     rows = []
     for k, W, b in J._kept.layers:
         n_in, n_out = J._sizes[k : k + 2]
-        shapes = shape(J.deltas[k].shape), shape(J.inputs[k].shape)
-        rows.append((k, *shapes, kept(W, b), (W * n_in + b) * n_out))
+        delta, h = shape((*J.shape[:-1], n_out)), shape((*J.shape[:-2], n_in))
+        rows.append((k, delta, h, kept(W, b), (W * n_in + b) * n_out))
     dense = math.prod(J.shape) * J.dtype.itemsize
     axes = ("samples", "outputs", "parameters")[-J.ndim :]
     sizes = " x ".join(f"{n} {axis}" for n, axis in zip(J.shape, axes, strict=True))
@@ -81,9 +81,12 @@ def fit(fit: Fit) -> str:
     return page("Fit", [], (), rows) + net(fit.net)
 
 
-def spelled(activation: str | tuple[str, float]) -> str:
-    """tanh, or leaky_relu(0.1) where there is a parameter."""
-    return activation if isinstance(activation, str) else f"{activation[0]}({activation[1]:g})"
+def spelled(activation: str | tuple[str, *tuple[float, ...]]) -> str:
+    """tanh, or hardtanh(-1, 1) where there are parameters."""
+    if isinstance(activation, str):
+        return activation
+    name, *parameters = activation
+    return f"{name}({', '.join(f'{value:g}' for value in parameters)})"
 
 
 def shape(lengths: Iterable[int]) -> str:
