@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from deltanet._io._told import spelled
 from deltanet._labels import captions
 from deltanet._memory import human
 
@@ -79,14 +80,6 @@ def fit(fit: Fit) -> str:
     if fit.scaled:
         rows.append(("scaled", " and ".join(fit.scaled)))
     return page("Fit", [], (), rows) + net(fit.net)
-
-
-def spelled(activation: str | tuple[str, *tuple[float, ...]]) -> str:
-    """tanh, or hardtanh(-1, 1) where there are parameters."""
-    if isinstance(activation, str):
-        return activation
-    name, *parameters = activation
-    return f"{name}({', '.join(f'{value:g}' for value in parameters)})"
 
 
 def shape(lengths: Iterable[int]) -> str:
