@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 
+import deltanet as dn
+
 try:
-    import deltanet as dn
-except ImportError as error:  # DELTANET_SIMD names what this processor lacks
+    dn.show_config()
+except ValueError as error:  # DELTANET_SIMD names what this processor lacks
     print("skipped:", error)
     sys.exit()
 

@@ -4,7 +4,6 @@ import itertools
 import math
 import re
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -683,30 +682,6 @@ def test_ctrl_c_leaves_the_given_net():
         dn.fit(net, X, Y, callback=interrupt)
     np.testing.assert_array_equal(net.params, before)
     assert dn.fit(net, X, Y, max_iter=20).loss < 0.9 * loss(net, X, Y)
-
-
-def test_plot(tmp_path):
-    matplotlib = pytest.importorskip("matplotlib", reason="figures need the extra 'plot'")
-    matplotlib.use("Agg")
-    net, X, Y = overfitting()
-    fit = dn.fit(net, X, Y, validation=0.3)
-    ax = fit.plot()
-    assert fit.plot(ax) is ax
-    labels = {text.get_text() for text in ax.get_legend().get_texts()}
-    assert {"loss", "validation loss", "gradient", "damping"} <= labels
-    assert ax.get_yscale() == "log" and fit.reason in ax.get_title()
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [fit.start, *fit.history["loss"]])
-    ax.figure.savefig(tmp_path / "fit.png")
-    assert (tmp_path / "fit.png").stat().st_size > 5000
-    dn.fit(net, X, Y, max_iter=0).plot().figure.savefig(tmp_path / "empty.png")
-
-
-def test_plot_names_its_extra(monkeypatch):
-    for name in ("matplotlib", "matplotlib.figure"):
-        monkeypatch.setitem(sys.modules, name, None)
-    fit = dn.fit(dn.MLP([3, 2], seed=0), X0, Y0, max_iter=1)
-    with pytest.raises(ImportError, match=r'pip install "deltanet\[plot\]"'):
-        fit.plot()
 
 
 def test_a_step_that_damping_made_small_is_no_convergence():

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -226,6 +227,40 @@ def by_timer_of_verbs():
     # a file that an interrupt leaves open is closed with a warning: code that would lose the next one
     flags = "-W", "ignore::ResourceWarning"
     assert run(begin + code + "print(*numbers())", *flags) == ["2"]
+
+
+SCAN = """
+import threadpoolctl
+from threadpoolctl import ThreadpoolController
+from deltanet._cli import _stop_on_signals
+threadpoolctl._HAS_PROCFS, threadpoolctl.dllist = False, None  # as versions before 3.8 do it
+signature = ctypes.CFUNCTYPE
+def slow(function, first=[True]):
+    def call(*arguments):
+        if first.pop() if first else False:
+            print("inside", flush=True)
+            time.sleep(0.5)
+        return function(*arguments)
+    return call
+ctypes.CFUNCTYPE = lambda *types: lambda function: signature(*types)(slow(function))
+_stop_on_signals()
+_parallel.search()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries are found without a call from C")
+def test_sigterm_ends_a_search_for_libraries():
+    """An exception in a call from C to Python would be lost, and with it the request to end."""
+    pytest.importorskip("typer", reason="the command line needs the extra 'cli'")
+    code = START + SCAN + "time.sleep(15)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "inside\n"
+        process.terminate()
+        try:
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

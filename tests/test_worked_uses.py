@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="figures need the extra 'plot'")
+Figure = pytest.importorskip("matplotlib.figure", reason="figures need the extra 'plot'").Figure
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -21,9 +21,20 @@ def load(name):
 
 
 def run(module, tmp_path, *options):
-    """What main returns; the figure is written, in less than 20 seconds."""
-    figure, began = tmp_path / "figure.png", time.perf_counter()
-    result = module.main(["--short", "--figure", str(figure), *map(str, options)])
+    """What main returns; the figure is written, in less than 20 seconds, and every picture in it labelled."""
+    figure, began, drawn = tmp_path / "figure.png", time.perf_counter(), []
+    save = Figure.savefig
+
+    def savefig(self, *args, **kwargs):
+        drawn.append(self)
+        return save(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        result = module.main(["--short", "--figure", str(figure), *map(str, options)])
+    (one,) = drawn
+    for ax in one.axes:
+        assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title(), ax
     assert figure.read_bytes()[:8] == PNG and figure.stat().st_size > 10_000
     assert time.perf_counter() - began < 20
     return result

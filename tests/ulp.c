@@ -118,12 +118,12 @@ static double point(int code, int i) {
         quad *f = malloc(n * sizeof(quad)), *slope = malloc(n * sizeof(quad));                         \
         for (long i = 0; i < n; i++) {                                                                 \
             x[i] = isfinite((real)points[i]) ? (real)points[i] : 1;                                    \
-            exact(code, cases[code].alpha, cases[code].beta, x[i], f + i, slope + i);                                    \
+            exact(code, cases[code].alpha, cases[code].beta, x[i], f + i, slope + i);                                  \
         }                                                                                              \
         for (int level = 0; level <= dn_simd_best(); level++) {                                        \
             double worst = 0, worst_slope = 0;                                                         \
             memcpy(h, x, n * sizeof(real));                                                            \
-            dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                               \
+            dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                             \
             for (long i = 0; i < n; i++) {                                                             \
                 worst = fmax(worst, ulps(h[i], f[i], bits, least));                                    \
                 worst_slope = fmax(worst_slope, ulps(s[i], slope[i], bits, least));                    \
@@ -187,11 +187,11 @@ static void dense(int code) {
                 for (int i = 0; i < n; i++)                                                            \
                     h[i] = (real)points[i];                                                            \
                 h[n] = s[n] = 7;                                                                       \
-                dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                           \
+                dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                         \
                 beyond += h[n] != 7 || s[n] != 7;                                                      \
                 for (int i = 0; i < n; i++) {                                                          \
                     one_h = (real)points[i];                                                           \
-                    dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, &one_h, &one_s, 1);             \
+                    dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, &one_h, &one_s, 1);           \
                     differ += memcmp(&one_h, h + i, sizeof one_h) || memcmp(&one_s, s + i, sizeof one_s); \
                 }                                                                                      \
             }                                                                                          \
@@ -209,6 +209,8 @@ int main(int argc, char **argv) {
     srand(code + 1);
     for (long i = 0; i < n; i++)
         points[i] = point(code, (int)i);
+    if (code == DN_mish)
+        points[0] = -0x1.60b8a6p-3; /* of all floats the one whose slope was furthest off: by 4.4 */
     measure_f64(code, points, n);
     measure_f32(code, points, n);
     dense(code);

@@ -171,12 +171,14 @@ def draw(path, curves, random, policy):
     for seed, curve in enumerate(curves):
         left.plot(np.arange(1, len(curve) + 1), curve, label=f"seed {seed}")
     left.axhline(random, color="k", linestyle=":", label="random torque")
-    left.set(xlabel="round", ylabel="mean reward of a step")
+    left.set(xlabel="round", ylabel="mean reward of a step", title="learning")
     left.legend()
     hanging = np.column_stack([np.linspace(-np.pi, np.pi, 9), np.zeros(9)])
     angles = rollout(act_by(policy), hanging)[3][:, 0].reshape(HORIZON, -1)
     right.plot(STEP * np.arange(1, HORIZON + 1), angles)
-    right.set(xlabel="seconds", ylabel="angle from upright")
+    right.set(
+        xlabel="time [s]", ylabel="angle from upright [rad]", title="the last policy, from hanging"
+    )
     figure.savefig(path)
 
 

@@ -27,7 +27,14 @@ import numpy as np
 
 import deltanet as dn
 
-NAMES = ("Thurber", "Hahn1", "ENSO", "Gauss3")
+LABELS = {  # of x and y
+    "Thurber": ("log of the electron density", "electron mobility"),
+    "Hahn1": ("temperature [K]", "thermal expansion of copper"),
+    "ENSO": ("time [months]", "difference of pressures"),
+    "Gauss3": ("x", "two Gaussians"),
+    "simulated": ("x", "y"),
+}
+NAMES = tuple(LABELS)[:4]  # of NIST
 SHARED = os.environ.get("DELTANET_SHARED") or Path(__file__).resolve().parents[3] / "shared"
 Z95 = 1.96  # standard deviations on each side that hold 95 % of a normal variable
 
@@ -103,11 +110,14 @@ def draw(ax, name, x, y, net, Sigma, s, fitted):
     grid = np.linspace(x.min() - margin, x.max() + margin, 400)
     mean, deviation = error_bars(net, grid[:, None], Sigma, s)
     rest = np.setdiff1d(np.arange(len(x)), fitted)
-    ax.fill_between(grid, mean - Z95 * deviation, mean + Z95 * deviation, alpha=0.3)
-    ax.plot(grid, mean)
-    ax.plot(x[fitted], y[fitted], ".", color="0.5", markersize=3)
-    ax.plot(x[rest], y[rest], ".", color="C3", markersize=4)
+    low, high = mean - Z95 * deviation, mean + Z95 * deviation
+    ax.fill_between(grid, low, high, alpha=0.3, label="95 % error bars")
+    ax.plot(grid, mean, label="network")
+    ax.plot(x[fitted], y[fitted], ".", color="0.5", markersize=3, label="fitted")
+    ax.plot(x[rest], y[rest], ".", color="C3", markersize=4, label="left out")
     ax.set(title=name, ylim=(y.min() - 0.3 * np.ptp(y), y.max() + 0.3 * np.ptp(y)))
+    ax.set(xlabel=LABELS[name][0], ylabel=LABELS[name][1])
+    ax.legend(fontsize="x-small")
 
 
 def main(argv=None):

@@ -7,7 +7,7 @@ from typing import Literal, overload
 import numpy as np
 import scipy
 
-from deltanet._core.context import SIMD
+from deltanet._core.context import simd
 
 __version__: str = version("deltanet")
 
@@ -32,7 +32,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, str] |
     Raises
     ------
     ValueError
-        If mode has another value.
+        If mode has another value, or the environment variable DELTANET_SIMD.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, str] |
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "blas": f"{blas['name']} {blas['version']}",
-        "simd": SIMD,
+        "simd": simd(),
     }
     if mode == "dicts":
         return config

@@ -17,6 +17,7 @@ from deltanet._kfac import KFAC
 from deltanet._types import Array, DType, Index, Known, Pairs, Wrt
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from scipy.sparse.linalg import LinearOperator
 
 
@@ -66,6 +67,7 @@ class Jacobian:
     _sizes: tuple[int, ...]
     _kept: Kept
     _rows: tuple[int, ...]  # (N, m), or (m,) of a single sample
+    _labels: dict[str, tuple[str, ...] | None] = {}  # noqa: RUF012  names and units of the net, never written
 
     def __init__(
         self,
@@ -223,7 +225,12 @@ class Jacobian:
         return self._with(self._kept, self._rows, self.outputs, self.inputs, self.deltas)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self._parts,)
+        return _restored, (self._parts,), {"_labels": self._labels}
+
+    def _repr_html_(self) -> str:
+        from deltanet import _html
+
+        return _html.jacobian(self)
 
     # Parts and weights of it
 
@@ -301,7 +308,9 @@ class Jacobian:
         by_layer = dict(zip(layers, made, strict=False))
         deltas = tuple(by_layer.get(k) for k in range(len(self.deltas)))
         outputs = None if self.outputs is None else made[-1]
-        return self._with(self._kept, rows, outputs, self.inputs, deltas)
+        J = self._with(self._kept, rows, outputs, self.inputs, deltas)
+        J.__dict__["_labels"] = {}  # the rows are no longer the outputs of the net
+        return J
 
     def restrict(self, wrt: Wrt) -> "Jacobian":
         """The same Jacobian with the columns of some parameters only.
@@ -486,6 +495,42 @@ class Jacobian:
         rows = out.reshape(source.N, source.m, self._sizes[0])
         source.run(threads, samplewise=("Jx",), Jx=rows, first_weight=self._first_weight)
         return out
+
+    def plot(self, sample: int = 0, ax: "Axes | None" = None) -> "Axes":
+        """A picture of one sample: a row for each output, a block for W and one for b of each layer.
+
+        Color is the value, on a scale that is linear around zero and logarithmic beyond. The width of a block
+        grows with the logarithm of its columns; if there are too many to be seen, each strip shows the
+        largest of its entries in absolute value.
+
+        Parameters
+        ----------
+        sample : int
+            Which one; 0 where there is a single sample.
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw into; by default those of a new figure, which no window and no other figure knows.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Its outputs are labelled by name and unit if the net had them: `MLP.output_names`, `output_units`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        ImportError
+            If matplotlib is missing (extra: plot).
+
+        Examples
+        --------
+        >>> import deltanet as dn, numpy as np
+        >>> J = dn.MLP([4, 8, 2], seed=0).jacobian(np.ones((3, 4)))
+        >>> J.plot(1).figure.savefig("jacobian.png")  # doctest: +SKIP
+        """
+        from deltanet import _plots
+
+        return _plots.jacobian(self, sample, ax)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that this object holds to a file, for `load`.
@@ -955,6 +1000,7 @@ class Jacobian:
         J.__dict__.update(
             _engine=self._engine, _sizes=self._sizes, _kept=kept, _rows=rows, _made=made
         )
+        J.__dict__["_labels"] = self._labels
         return J
 
     def _held(self) -> list[Array]:

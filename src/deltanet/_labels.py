@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from deltanet import _validate
@@ -51,7 +51,8 @@ class Labels:
         return None if labels is None else list(labels)
 
     def __set__(self, net: MLP, value: Iterable[str] | None) -> None:
-        net._labels[self.name] = _validate.labels(value, net.sizes[self.place], self.name)
+        labels = _validate.labels(value, net.sizes[self.place], self.name)
+        net._labels = {**net._labels, self.name: labels}  # a new one: Jacobians have the old one
 
 
 def captions(net: MLP, side: str) -> list[str] | None:
@@ -66,10 +67,15 @@ def captions(net: MLP, side: str) -> list[str] | None:
     (['speed [m/s]', 'count'], None)
     """
     names, units = getattr(net, f"{side}_names"), getattr(net, f"{side}_units")
+    return joined(names, units)
+
+
+def joined(names: Sequence[str] | None, units: Sequence[str] | None) -> list[str] | None:
+    """The same of names and units, one of each, where there are any."""
     if names is None and units is None:
         return None
-    count = net.sizes[0 if side == "input" else -1]
+    empty = [""] * len(names or units or ())
     return [
         " ".join(part for part in (name, unit and f"[{unit}]") if part)
-        for name, unit in zip(names or [""] * count, units or [""] * count, strict=True)
+        for name, unit in zip(names or empty, units or empty, strict=True)
     ]

@@ -522,7 +522,10 @@ class MLP:
         if threads is None and wrt is None:
             buffer = self._engine.factors(X)
             if buffer is not None:
-                return Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
+                J = Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
+                if self._labels:
+                    J.__dict__["_labels"] = self._labels
+                return J
         return self._factors(X, wrt, threads)
 
     def _factors(
@@ -534,6 +537,7 @@ class MLP:
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
         J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
+        J.__dict__["_labels"] = self._labels
         if J._first_weight is not None:
             J._first_weight[...] = self._weights[0]
         self._engine.run(
@@ -1172,6 +1176,11 @@ class MLP:
             f"MLP({list(self._sizes)}, activation={hidden}, output={output!r}, "
             f"dtype='{self.dtype}'{biased}{scaled})"
         )
+
+    def _repr_html_(self) -> str:
+        from deltanet import _html
+
+        return _html.net(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MLP):

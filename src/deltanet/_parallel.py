@@ -17,7 +17,7 @@ import scipy
 from scipy.linalg import cython_blas
 
 from deltanet import _machine, _validate
-from deltanet._core import hold
+from deltanet._core import context, hold
 
 _AFFIXES = list(product(("scipy_", ""), ("", "64_", "_64")))  # of the names in builds of OpenBLAS
 _NAMES = [
@@ -33,7 +33,7 @@ _OPENMP_NAMES = ("omp_get_max_threads", "omp_set_num_threads")
 
 Functions = tuple[int, int, bool]  # of a library: address of get, address of set, per thread
 VARIABLE = "DELTANET_NUM_THREADS"
-_number = _validate.threads(os.environ.get(VARIABLE) or _machine.cores(), VARIABLE)
+_number: int | None = None  # until it is set or asked for: a wrong variable does not fail an import
 
 
 def set_num_threads(threads: SupportsIndex) -> None:
@@ -65,8 +65,27 @@ def set_num_threads(threads: SupportsIndex) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use if it is not given `threads=`."""
+    """How many threads a call may use if it is not given `threads=`.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable DELTANET_NUM_THREADS is not a positive integer, and none was set. The
+        first net that is made says so too.
+    """
+    global _number
+    if _number is None:
+        try:
+            _number = _validate.threads(os.environ.get(VARIABLE) or _machine.cores(), VARIABLE)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
     return _number
+
+
+def check_environment() -> None:
+    """Refuse a wrong environment variable, where an error of the first net would be taken for another."""
+    context.simd()
+    get_num_threads()
 
 
 def held_blas() -> hold.Hold:

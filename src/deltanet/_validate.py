@@ -566,6 +566,18 @@ def picked(index: Any, N: int) -> int | slice | NDArray[np.intp]:
     return int(array) % N if array.ndim == 0 else array.astype(np.intp) % max(N, 1)
 
 
+def sample(value: SupportsIndex, N: int) -> int:
+    """The number of one sample of N, 0 .. N - 1."""
+    try:
+        s = operator.index(value)
+    except TypeError:
+        raise TypeError(f"sample must be an integer; got {value!r}") from None
+    if not -N <= s < N:
+        rule = f"sample must be between {-N} and {N - 1}" if N else "there is no sample"
+        raise IndexError(f"{rule}; got {s}")
+    return s % N
+
+
 def row_weights(R: Any, rows: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
     """R (N, q, m), or (N, m), of rows (N, m); without N of a single sample."""
     array = numbers(R, "R")

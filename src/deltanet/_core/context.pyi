@@ -1,3 +1,3 @@
 """Types of the compiled `context`: see context.pyx."""
 
-SIMD: str
+def simd() -> str: ...

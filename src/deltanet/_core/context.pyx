@@ -9,14 +9,22 @@ cdef extern from "simd.h" nogil:
     int dn_simd_best() noexcept
 
 
-def _simd():
-    """The vector instructions to use: the best there are, or what DELTANET_SIMD says, if it is there."""
-    names = ("baseline", "avx2", "avx512")[:dn_simd_best() + 1]
-    name = os.environ.get("DELTANET_SIMD", names[-1])
-    if name not in names:
-        raise ImportError(f"DELTANET_SIMD must be one of {', '.join(names)} here; got {name!r}")
-    return name, names.index(name)
+VARIABLE = "DELTANET_SIMD"
+NAMES = ("baseline", "avx2", "avx512")[:dn_simd_best() + 1]
+_asked = os.environ.get(VARIABLE) or NAMES[-1]
+SIMD = _asked if _asked in NAMES else NAMES[-1]
+CONTEXT = Context(NAMES.index(SIMD), dn_has_tiles(NAMES.index(SIMD)))
+cdef bint REFUSED = SIMD != _asked
 
 
-SIMD, _level = _simd()
-CONTEXT = Context(_level, dn_has_tiles(_level))
+cdef int check() except -1:
+    """Refuse a wrong DELTANET_SIMD: here and not in the import, which the command line could not answer."""
+    if REFUSED:
+        raise ValueError(f"{VARIABLE} must be one of {', '.join(NAMES)} here; got {_asked!r}")
+    return 0
+
+
+def simd():
+    """The vector instructions in use: the best there are, or what DELTANET_SIMD says, if they are there."""
+    check()
+    return SIMD

@@ -17,7 +17,7 @@ from deltanet import _limits, _parallel
 
 from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
-from deltanet._core.context cimport CONTEXT
+from deltanet._core.context cimport CONTEXT, check
 from deltanet._core.hold cimport limit_thread
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
@@ -67,6 +67,8 @@ cdef class Engine:
     def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything,
                   functions=()):
         cdef Py_ssize_t k
+        check()
+        _parallel.get_num_threads()  # which checks its variable: the fast paths below check nothing
         self.layer = <Layer*> calloc(len(layers) + 1, sizeof(Layer))
         self.pointers = <void**> calloc(len(layers) + 1, sizeof(void*))
         if self.layer == NULL or self.pointers == NULL:

@@ -124,7 +124,7 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
 #define DN_NAMES DN_ACTIVATIONS(DN_NAME_OF, ) /* in the order of the codes, each with a space behind */
 
 #define DN_ELEMENT(name, type)                                                                                        \
-    dn_pair_##type y = dn_element_##name##_##type(fused, h[k], a);                                                            \
+    dn_pair_##type y = dn_element_##name##_##type(fused, h[k], a);                                                    \
     h[k] = y.f;                                                                                                       \
     fprime[k] = y.slope;
 

@@ -13,8 +13,8 @@ ACTIVATION(atan)
     RETURN(F(copysign)(f, v), z > F(up) ? slope * F(down) : slope);
 }
 
-/* sin v, cos v of |v| <= last_sin; v = n pi / 2 + r. A double's r has two parts, from exact products with n; a float's is
- * formed in double */
+/* sin v, cos v of |v| <= last_sin; v = n pi / 2 + r. A double's r has two parts, from exact products with n; a float's
+ * is formed in double */
 DN_INLINE F(pair) F(sin_cos)(int fused, real v)
 {
     double t = v * F(half_pi)[0] + 0x1.8p52, n = t - 0x1.8p52;

@@ -9,10 +9,11 @@
 DN_INLINE F(pair) F(gated)(int fused, real v, real z, F(dd) D, real j, F(dd) c)
 {
     F(exponential) x = F(exp)(fused, 0, D);
-    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq, e = s * e1;
-    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi;
+    real s = x.scale * F(down), cq = F(fma)(fused, c.hi, x.q, c.lo), e1 = c.hi + cq, e1_lo = (c.hi - e1) + cq;
+    real E1 = F(fma)(fused, s, x.q, s - 1), g = F(fma)(fused, c.hi, E1, F(fma)(fused, c.lo, E1, -j)) - D.hi, e = s * e1;
     real a = v < 0 ? x.scale * e1 : 1, a_lo = v < 0 ? x.scale * e1_lo : 0, down = v < 0 ? F(down) : 1;
-    real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1), den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
+    real n = v < 0 ? g : F(fma)(fused, e, 1 + D.hi + j, 1);
+    real den = 1 + e, den_lo = F(fma)(fused, s, e1_lo, (1 - den) + e);
     real i = fused ? 1 / den : 0, p = fused ? a * i : a / den, ni = fused ? n * i : n / den;
     i = fused ? i : v < 0 ? 1 - p * F(down) : p;
     real rest = (fused ? F(remainder)(fused, i, den) : 0) - i * den_lo;
@@ -70,7 +71,8 @@ ACTIVATION(gelu_tanh)
  *   v > 0:  v p,            p + 4 v e^2 (1 + e) / (1 + m)^2,    m = 2 e + 2 e^2,  p = (1 + 2 e) / (1 + m)
  * g(v) = 1 + v + e (v + 3/2) + e^2 + e^3 / 4 has a root r. With c = exp(r), D = r - v and d = e - c = c expm1(-D),
  *   g = -D (1 + c) + d (v + 3/2 + e + c + (e^2 + e c + c^2) / 4), whose terms have one sign near r.
- * Roundings of e, m, 1 + m and its reciprocal i are made good as in `gated`. up is 2^K of v < 0, else 1. */
+ * Roundings of e, m, 1 + m and its reciprocal i are made good as in `gated`; without fused multiply-add that of g too.
+ * up is 2^K of v < 0, else 1. */
 ACTIVATION(mish)
 {
     real z = F(min)(F(abs)(v), F(last_silu)), down = v < 0 ? F(down) : 1;
@@ -81,18 +83,21 @@ ACTIVATION(mish)
     real up_e = scale * e1, up_e_lo = scale * ((c.hi - e1) + cq), e = s * e1, e2 = 2 * e;
 
     real E1 = F(fma)(fused, s, x.q, s - 1), d = F(fma_exact)(fused, c.hi, E1, c.lo * E1);
-    real sum = F(fma)(fused, (real)0.25, F(fma)(fused, e, e + c.hi, c.hi * c.hi), c.hi) + (e + ((real)1.5 - z));
-    real g = F(fma_exact)(fused, d, sum, F(fma)(fused, -D.lo, 1 + c.hi, -D.hi * c.hi)) - D.hi;
+    real first = (F(fma)(fused, (real)0.25 * c.hi, c.hi, c.hi) + (real)1.5) - z;
+    real sum = F(fma)(fused, (real)0.25 * e, e + c.hi, first) + e;
+    F(dd) g = F(add)(-D.hi, F(fma_exact)(fused, d, sum, F(fma)(fused, -D.lo, 1 + c.hi, -D.hi * c.hi)));
 
     real k = v < 0 ? (real)0.5 * e : e2, l = v < 0 ? up_e : 2 * up_e, up_m = F(fma)(fused, k, up_e, l);
     real up_m_lo = F(fma)(fused, k, up_e, l - up_m) + up_e_lo * (v < 0 ? 1 + e : F(fma)(fused, 2, e2, 2));
     F(dd) den = F(add)(1, up_m * down), num = F(add)(1, e2);
     num.lo = v < 0 ? up_m_lo : F(fma)(fused, 2, up_e_lo, num.lo), num.hi = v < 0 ? up_m : num.hi;
     real i = 1 / den.hi, i_lo = (fused ? F(remainder)(fused, i, den.hi) : 0) - i * F(fma)(fused, up_m_lo, down, den.lo);
-    real p = fused ? num.hi * i : num.hi / den.hi, q = fused ? up_e * i : up_e / den.hi, gi = fused ? g * i : g / den.hi;
+    real p = fused ? num.hi * i : num.hi / den.hi;
+    real q = fused ? up_e * i : up_e / den.hi, gi = fused ? g.hi * i : g.hi / den.hi;
     real p_lo = F(fma)(fused, p, i_lo, (fused ? F(fma)(fused, num.hi, i, -p) : 0) + num.lo * i);
     real q_lo = F(fma)(fused, q, 2 * i_lo, (fused ? F(fma)(fused, up_e, i, -q) : 0) + up_e_lo * i);
-    real low = F(fma_exact)(fused, q, gi, gi * q_lo), high = p + F(fma)(fused, 4 * z * (q * q), 1 + e, p_lo);
+    real low = F(fma_exact)(fused, q, gi, gi * q_lo + (fused ? 0 : q * (g.lo * i)));
+    real high = p + F(fma)(fused, 4 * z * (q * q), 1 + e, p_lo);
     RETURN(F(fma)(fused, v < 0 ? -z : v, p, (v < 0 ? -z : z) * p_lo) * down, v < 0 ? low * down : high);
 }
 

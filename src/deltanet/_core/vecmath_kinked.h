@@ -12,49 +12,54 @@ ACTIVATION(leaky_relu) { RETURN(v > 0 ? v : a.value * v, v > 0 ? 1 : v <= 0 ? a.
 /* |v| */
 ACTIVATION(abs) { RETURN(F(abs)(v), v > 0 ? 1 : v <= 0 ? -1 : v); }
 
-/* v > alpha, of the exact alpha: a float may be its rounded value */
-DN_INLINE int F(above)(real v, real value, real rest) { return v - value > rest; }
+/* v - alpha, whose sign says on which side of the exact alpha v is: a float holds a rounded alpha */
+DN_INLINE real F(beyond)(real v, real value, real rest) { return (v - value) - rest; }
 
-/* low, v or high */
-DN_INLINE F(pair) F(clip)(real v, int above_low, int above_high, real low, real high)
+/* low, v or high, where `under` = v - low and `over` = v - high. One select after the other: nested ones may become
+ * branches */
+DN_INLINE F(pair) F(clip)(real v, real under, real over, real low, real high)
 {
-    RETURN(above_high ? high : above_low ? v : v == v ? low : v, above_high ? 0 : above_low ? 1 : v == v ? 0 : v);
+    real f = under <= 0 ? low : v, slope = v == v ? 1 : v;
+    slope = under <= 0 ? 0 : slope;
+    RETURN(over > 0 ? high : f, over > 0 ? 0 : slope);
 }
 
 /* min(max(v, 0), 6) */
-ACTIVATION(relu6) { return F(clip)(v, v > 0, v > 6, 0, 6); }
+ACTIVATION(relu6) { return F(clip)(v, v, v - 6, 0, 6); }
 
 /* min(max(v, alpha), beta) */
 ACTIVATION(hardtanh)
 {
-    return F(clip)(v, F(above)(v, a.value, a.rest), F(above)(v, a.second, a.second_rest), a.value, a.second);
+    real under = F(beyond)(v, a.value, a.rest), over = F(beyond)(v, a.second, a.second_rest);
+    return F(clip)(v, under, over, a.value, a.second);
 }
 
-/* relu6(v + 3) / 6 */
+/* relu6(v + 3) / 6; 6 times the rounded 1 / 6 is 1 */
 ACTIVATION(hardsigmoid)
 {
     const real sixth = (real)(1 / 6.0);
-    RETURN(v > 3 ? 1 : v > -3 ? (v + 3) * sixth : v == v ? 0 : v, v > 3 ? 0 : v > -3 ? sixth : v == v ? 0 : v);
+    RETURN(F(min)(F(max)(v + 3, 0), 6) * sixth, v > 3 ? 0 : v <= -3 ? 0 : v == v ? sixth : v);
 }
 
 /* v relu6(v + 3) / 6 */
 ACTIVATION(hardswish)
 {
     const real sixth = (real)(1 / 6.0);
-    real slope = v > 3 ? 1 : v > -3 ? (2 * v + 3) * sixth : v == v ? 0 : v;
-    RETURN(v > 3 ? v : v > -3 ? v * ((v + 3) * sixth) : v == v ? 0 : v, slope);
+    real w = F(max)(v, -3), inner = F(min)(w, 3);
+    RETURN(w * (F(min)(w + 3, 6) * sixth), v > 3 ? 1 : v <= -3 ? 0 : (2 * inner + 3) * sixth);
 }
 
 /* v > alpha ? v : beta */
 ACTIVATION(threshold)
 {
-    int above = F(above)(v, a.value, a.rest);
-    RETURN(above ? v : v == v ? a.second : v, above ? 1 : v == v ? 0 : v);
+    real over = F(beyond)(v, a.value, a.rest);
+    RETURN(over > 0 ? v : over <= 0 ? a.second : v, over > 0 ? 1 : over <= 0 ? 0 : v);
 }
 
 /* v - alpha above alpha, v + alpha below -alpha, else 0 */
 ACTIVATION(softshrink)
 {
-    real high = (v - a.value) - a.rest, low = (v + a.value) + a.rest;
-    RETURN(high > 0 ? high : low <= 0 ? low : v == v ? 0 : v, high > 0 || low <= 0 ? 1 : v == v ? 0 : v);
+    real high = F(beyond)(v, a.value, a.rest), low = F(beyond)(v, -a.value, -a.rest), zero = v == v ? 0 : v;
+    real f = low <= 0 ? low : zero, slope = low <= 0 ? 1 : zero;
+    RETURN(high > 0 ? high : f, high > 0 ? 1 : slope);
 }

@@ -108,7 +108,8 @@ ACTIVATION(tanhshrink)
     RETURN(z < F(last_tanhshrink) ? near : v - far.f, z < 1 ? (v - near) * (v - near) : 1 - far.slope);
 }
 
-/* log(1 + exp(alpha v)) / alpha = max(v, 0) + log1p(e) / alpha, e = exp(-alpha |v|); 1 / (1 + exp(-alpha v)) = h or 1 - h.
+/* log(1 + exp(alpha v)) / alpha = max(v, 0) + log1p(e) / alpha, e = exp(-alpha |v|);
+ * 1 / (1 + exp(-alpha v)) = h or 1 - h.
  * log1p(e) = t + t^3 L(t^2), t = 2 e / (2 + e) */
 ACTIVATION(softplus)
 {

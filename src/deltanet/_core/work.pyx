@@ -9,6 +9,7 @@ import os
 from deltanet import _limits, _parallel
 from deltanet._core import buffers
 
+from deltanet._core.context cimport check
 from deltanet._core.plan cimport PARALLEL_WORK
 
 cdef extern from "pool.h" nogil:
@@ -63,6 +64,7 @@ cdef int give_back(Arena arena) except -1:
 
 cdef int thread_count(threads, double work, Py_ssize_t units) except -1:
     """How many threads to use: what was asked for, or all where the work is large enough to pay."""
+    check()
     if threads is None:
         if work < PARALLEL_WORK:
             return 1

@@ -20,6 +20,7 @@ from deltanet._fit.problem import Problem, problem
 from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled, varies
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
+from deltanet._plots import points
 from deltanet._progress import reporting
 from deltanet._types import Array, Progress, Seed, Wrt
 
@@ -156,6 +157,7 @@ def fit(
         found = descend(begin, data, held, precision, solver, wrt, limits, progress, callback)
         if sides:
             found = better(found, net, data, held, precision, sides)
+        found = replace(found, _points=points(found.net, *data))
     if found.reason == "plateau":
         warnings.warn(advice(found, scale), RuntimeWarning, stacklevel=2)
     return found

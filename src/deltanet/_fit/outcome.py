@@ -1,13 +1,20 @@
 """What a fit returns: the net, how it got there, and why it stopped."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deltanet._fit.descent import TOLERANCES
 from deltanet._mlp import MLP
+from deltanet._plots import Points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,7 @@ class Fit:
     loss: float
     explained: float
     scaled: tuple[str, ...]
+    _points: Points | None = None  # for `plot`
 
     @property
     def converged(self) -> bool:
@@ -63,20 +71,32 @@ class Fit:
             f"reason={self.reason!r}{sides})"
         )
 
-    def plot(self, ax: Any = None) -> Any:
-        """Loss, gradient and damping over the steps, on a logarithmic scale.
+    def _repr_html_(self) -> str:
+        from deltanet import _html
+
+        return _html.fit(self)
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> NDArray[np.object_]:
+        """Three pictures of the fit: the loss, the damping and the gradient over the steps; the residuals.
+
+        The residuals f(x) - y of the samples that were fitted are drawn over f(x), for each output; those of
+        several outputs in units of their root mean square. At most 2000 samples are drawn, and at most 20000
+        points: the fit keeps no others.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, optional
-            Axes to draw into; by default those of a new figure.
+        axes : sequence of three matplotlib.axes.Axes, optional
+            Axes to draw into; by default those of a new figure, which no window and no other figure knows.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        (3,) ndarray of matplotlib.axes.Axes
+            Labelled by `MLP.output_names` and `output_units`, if the net has them.
 
         Raises
         ------
+        ValueError
+            If there are not three axes.
         ImportError
             If matplotlib is missing (extra: plot).
 
@@ -84,24 +104,8 @@ class Fit:
         --------
         >>> import deltanet as dn, numpy as np
         >>> fit = dn.fit(dn.MLP([1, 4, 1], seed=0), [[0.0], [1.0]], [[0.0], [1.0]])
-        >>> fit.plot().figure.savefig("fit.png")  # doctest: +SKIP
+        >>> fit.plot()[0].figure.savefig("fit.png")  # doctest: +SKIP
         """
-        if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ModuleNotFoundError as error:
-                raise ImportError(
-                    "plot() needs the extra 'plot': pip install \"deltanet[plot]\""
-                ) from error
-            ax = Figure(layout="constrained").subplots()
-        steps = np.arange(1, 1 + len(self.history["loss"]))
-        ax.plot([0, *steps], [self.start, *self.history["loss"]], label="loss")
-        if np.isfinite(self.history["validation"]).any():
-            ax.plot(steps, self.history["validation"], label="validation loss")
-        ax.plot(steps, self.history["gradient"], label="gradient", linewidth=1)
-        ax.plot(steps, self.history["damping"], label="damping", linewidth=1, linestyle=":")
-        refused = ~self.history["accepted"]
-        ax.plot(steps[refused], self.history["loss"][refused], "x", color="C0", label="refused")
-        ax.set(xlabel="step", yscale="log", title=f"stopped by: {self.reason}")
-        ax.legend()
-        return ax
+        from deltanet import _plots
+
+        return _plots.fit(self, axes)

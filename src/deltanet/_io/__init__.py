@@ -20,6 +20,7 @@ from deltanet._io.keras import from_keras
 from deltanet._io.sklearn import from_sklearn
 from deltanet._io.torch import from_torch
 from deltanet._mlp import MLP
+from deltanet._parallel import check_environment
 from deltanet._types import Activation
 
 __all__ = ["from_flax", "from_keras", "from_sklearn", "from_torch", "load", "save"]
@@ -117,6 +118,7 @@ def load_and_tell(
     keys: Any = None,
 ) -> tuple[MLP, list[Note]]:
     """The net of `load`, and what is to be said of how it came about."""
+    check_environment()
     suffix = Path(path).suffix.lower()
     known({**READERS, ".onnx": None}, suffix, path)
     with reading(path):  # nothing else catches: whatever a file does, it ends here
