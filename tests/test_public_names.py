@@ -27,7 +27,7 @@ MEMBERS = {
         shape dtype ndim nbytes outputs deltas inputs weight bias to_dense restrict weighted
         T matvec rmatvec as_linear_operator
         gram gram_diagonal gram_per_output gram_trace row_norms_squared
-        ggn ggn_diagonal kfac covariance solve input_jacobian
+        ggn ggn_diagonal kfac covariance solve input_jacobian plot
     """,
     "KFAC": "damped inverse logdet",
     "Fit": "net history reason start loss explained scaled converged plot",

@@ -64,8 +64,7 @@ def new_axes(count: int = 1) -> Any:
 def jacobian(J: Jacobian, sample: int, ax: Axes | None) -> Axes:
     """Blocks side by side: (m, columns) each, W and b of each layer that J has."""
     sample = _validate.sample(sample, len(J) if J.ndim == 3 else 1)
-    if ax is None:
-        ax = new_axes()
+    drawn: Axes = new_axes() if ax is None else ax
     from matplotlib.colors import SymLogNorm
 
     with np.errstate(invalid="ignore", over="ignore"):  # of infinity
@@ -75,7 +74,7 @@ def jacobian(J: Jacobian, sample: int, ax: Axes | None) -> Axes:
     m, at, ticks, names, image = J.shape[-2], 0.0, [], [], None
     for name, block in blocks:
         width = 2 + np.log2(1 + block.shape[1])
-        image = ax.imshow(
+        image = drawn.imshow(
             strips(block),
             extent=(at, at + width, m - 0.5, -0.5),
             aspect="auto",
@@ -84,19 +83,19 @@ def jacobian(J: Jacobian, sample: int, ax: Axes | None) -> Axes:
             interpolation="nearest",
         )
         if at:
-            ax.axvline(at, color="k", linewidth=0.8)
+            drawn.axvline(at, color="k", linewidth=0.8)
         ticks.append(at + width / 2)
         names.append(name)
         at += width
-    ax.set_xlim(0, at or 1.0)
-    ax.set_ylim(m - 0.5, -0.5)
-    ax.set_xticks(ticks, names, rotation=0 if len(names) <= FLAT_BLOCKS else 90)
-    label_rows(ax, J)
+    drawn.set_xlim(0, at or 1.0)
+    drawn.set_ylim(m - 0.5, -0.5)
+    drawn.set_xticks(ticks, names, rotation=0 if len(names) <= FLAT_BLOCKS else 90)
+    label_rows(drawn, J)
     which = f" of sample {sample}" if J.ndim == 3 else ""
-    ax.set(xlabel="parameters, layer by layer", title=f"Jacobian dy/dtheta{which}")
+    drawn.set(xlabel="parameters, layer by layer", title=f"Jacobian dy/dtheta{which}")
     if image is not None:
-        ax.figure.colorbar(image, ax=ax, label="dy/dtheta")
-    return ax
+        drawn.figure.colorbar(image, ax=drawn, label="dy/dtheta")
+    return drawn
 
 
 def labeled_blocks(J: Jacobian) -> list[tuple[str, Array]]:
@@ -152,7 +151,7 @@ def loss(ax: Axes, fit: Fit) -> None:
     """F after each trial step, and what was refused."""
     after, refused = fit.history["loss"], ~fit.history["accepted"]
     steps = np.arange(1, 1 + len(after))
-    ax.plot([0, *steps], [fit.start, *after], label="loss")
+    ax.plot(np.arange(1 + len(after)), [fit.start, *after], label="loss")
     if np.isfinite(fit.history["validation"]).any():
         ax.plot(steps, fit.history["validation"], label="validation loss")
     ax.plot(steps[refused], after[refused], "x", color="C0", label="refused")
