@@ -52,6 +52,7 @@ def main():
     options = parser.parse_args()
     if unknown := set(options.names) - set(PARTS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    options.output.mkdir(parents=True, exist_ok=True)
     report, more = Report(), {"output": options.output, "baseline": options.baseline}
     for name in options.names or PARTS:
         part, start = PARTS[name], time.perf_counter()
