@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import deltanet as dn
-from deltanet._machine import available_memory, cores, last_level_cache
+
+try:
+    from deltanet._machine import available_memory, cores, last_level_cache
+except ModuleNotFoundError:  # an older one, of `--baseline`
+    from deltanet.machine import available_memory, cores, last_level_cache
 
 __all__ = ["available_memory", "cores", "last_level_cache"]  # as deltanet itself sees them
 
