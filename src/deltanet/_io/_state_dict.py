@@ -89,7 +89,10 @@ def _layer(arrays: Mapping[str, Array], weight: str, bias: str | None = None) ->
         bias = beside if beside in arrays else None
     W = arrays[weight]
     if W.ndim != 2:
-        raise ValueError(f"array {weight!r} of shape {W.shape} is not the weight of a dense layer")
+        raise ValueError(
+            f"array {weight!r} of shape {W.shape} is not the weight of a dense layer: name the layers by "
+            "keys=, or make a net of the live model, if this array is a part of it (from_torch takes BatchNorm1d)"
+        )
     if match is not None and match["word"] == "kernel":
         W = W.T
     name = weight if match is None else (match["head"].rstrip("._/") + match["tail"]) or weight
