@@ -91,7 +91,8 @@ def _layer(arrays: Mapping[str, Array], weight: str, bias: str | None = None) ->
     if W.ndim != 2:
         raise ValueError(
             f"array {weight!r} of shape {W.shape} is not the weight of a dense layer: name the layers by "
-            "keys=, or make a net of the live model, if this array is a part of it (from_torch takes BatchNorm1d)"
+            "keys=, or make a net of the live model, if this array is a part of it (from_torch takes "
+            "BatchNorm1d)"
         )
     if match is not None and match["word"] == "kernel":
         W = W.T
