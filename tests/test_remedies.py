@@ -121,6 +121,17 @@ def test_files_of_others(name, remedy):
         dn.load(name)
 
 
+def test_a_batch_norm_in_a_state_dict(tmp_path):
+    arrays = {"0.weight": IW, "0.bias": B1, "1.weight": B1, "2.weight": LW, "2.bias": B2}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(
+        ValueError, match=r"'1\.weight'.* BatchNorm, make the net of the live model"
+    ):
+        dn.load(tmp_path / "a.npz", activation="tanh")
+    net = dn.load(tmp_path / "a.npz", activation="tanh", keys=["0", "2"])
+    assert np.array_equal(net.weights[1], LW) and net.sizes == (2, 4, 1)
+
+
 @pytest.mark.parametrize(("name", "remedy"), [("a.pt", "to_torch"), ("a.mat", "savemat")])
 def test_files_for_others(tmp_path, name, remedy):
     with pytest.raises(ValueError, match=rf"{name} must end in one of .*onnx; .*{remedy}"):

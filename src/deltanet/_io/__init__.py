@@ -31,7 +31,9 @@ READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
 
 # What to do about the files of others: pickles run code, and are left to those who write them
-_TORCH = "load it with torch; give a module to from_torch, write a state_dict by numpy.savez for load"
+_TORCH = (
+    "load it with torch; give a module to from_torch, write a state_dict by numpy.savez for load"
+)
 _PICKLE = "load it with the package that wrote it, and give the model to from_sklearn or from_torch"
 _KERAS = "load it with keras, and give the model to from_keras"
 READ_BY = {

@@ -90,9 +90,8 @@ def _layer(arrays: Mapping[str, Array], weight: str, bias: str | None = None) ->
     W = arrays[weight]
     if W.ndim != 2:
         raise ValueError(
-            f"array {weight!r} of shape {W.shape} is not the weight of a dense layer: name the layers by "
-            "keys=, or make a net of the live model, if this array is a part of it (from_torch takes "
-            "BatchNorm1d)"
+            f"array {weight!r} of shape {W.shape} is not the weight of a dense layer: if it is a part of the "
+            "net, such as BatchNorm, make the net of the live model; if not, name the layers by keys="
         )
     if match is not None and match["word"] == "kernel":
         W = W.T
