@@ -164,7 +164,8 @@ def layers(
     widths: list[int] = []
     for k, W in enumerate(weights):
         if W.ndim != 2:
-            raise ValueError(f"weights[{k}] must have shape (n_out, n_in); got {W.shape}")
+            hint = f"; give np.atleast_2d(weights[{k}]) if n_out is 1" if W.ndim < 2 else ""
+            raise ValueError(f"weights[{k}] must have shape (n_out, n_in); got {W.shape}{hint}")
         if k and W.shape[1] != widths[-1]:
             raise ValueError(
                 f"weights[{k}] must have shape (n_out, {widths[-1]}) to follow weights[{k - 1}] of "
@@ -175,7 +176,10 @@ def layers(
             continue
         biases[k] = numbers(biases[k], f"biases[{k}]")
         if biases[k].shape != W.shape[:1]:
-            raise ValueError(f"biases[{k}] must have shape {W.shape[:1]}; got {biases[k].shape}")
+            name, wanted, got = f"biases[{k}]", W.shape[:1], biases[k].shape
+            raise ValueError(
+                f"{name} must have shape {wanted}; got {got}{remedy(name, got, wanted)}"
+            )
     if kind is None:
         common = np.result_type(*weights, *(b for b in biases if b is not None))
         kind = np.float32 if common in (np.float32, np.float16) else np.float64
@@ -192,7 +196,10 @@ def scaling(
     for name, value, default in (("shift", shift, 0), ("scale", scale, 1)):
         array = numbers(default if value is None else value, f"{side}_{name}").astype(kind)
         if array.shape not in ((), (1,), (width,)):
-            raise ValueError(f"{side}_{name} must have shape () or ({width},); got {array.shape}")
+            hint = remedy(f"{side}_{name}", array.shape, (width,))
+            raise ValueError(
+                f"{side}_{name} must have shape () or ({width},); got {array.shape}{hint}"
+            )
         if not np.isfinite(array).all() or (name == "scale" and not array.all()):
             rule = "finite and not zero" if name == "scale" else "finite"
             raise ValueError(f"{side}_{name} must be {rule}; got {value!r}")
@@ -251,8 +258,23 @@ def samples(X: ArrayLike, width: int, kind: DType) -> NDArray[Any]:
     """X as an array of shape (N, width) or (width,), whatever its memory: a memory map stays one."""
     array = numbers(X, "X")
     if array.ndim not in (1, 2) or array.shape[-1] != width:
-        raise ValueError(f"X must have shape (N, {width}) or ({width},); got {array.shape}")
+        hint = rows(array.shape, width)
+        raise ValueError(f"X must have shape (N, {width}) or ({width},); got {array.shape}{hint}")
     return array
+
+
+def remedy(name: str, got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """How to come to the wanted shape, if only axes of length 1 or the order of two axes are other."""
+    if [n for n in got if n != 1] == [n for n in wanted if n != 1]:
+        return f"; give np.reshape({name}, {wanted})"
+    return f"; give {name}.T" if len(got) == 2 and got == wanted[::-1] else ""
+
+
+def rows(got: tuple[int, ...], width: int) -> str:
+    """How to come to samples in rows, (N, width), from a vector of them or from samples in columns."""
+    if got == (width,) or (width == 1 and len(got) < 2):
+        return f"; give np.reshape(X, (-1, {width}))"
+    return "; samples are rows: give X.T" if len(got) == 2 and got[0] == width else ""
 
 
 def is_ready(array: NDArray[Any], kind: DType) -> bool:
@@ -340,7 +362,8 @@ def like(value: ArrayLike, shape: tuple[int, ...], name: str, kind: DType) -> Ar
     """An array of this shape, converted to `kind`."""
     array = numbers(value, name)
     if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+        hint = remedy(name, array.shape, shape)
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}{hint}")
     return ready(array, kind)
 
 
@@ -358,7 +381,7 @@ def block(value: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray
 
 def columns(value: Any, shape: tuple[int, ...], name: str, kind: DType) -> Array:
     """An array of this shape, or of several columns with the axis of the columns brought to the front."""
-    if hasattr(value, "to_dense"):
+    if hasattr(value, "to_dense") and hasattr(value, "gram"):  # a Jacobian; tensors have the first
         raise TypeError(
             f"{name} must be an array, for J J^T and J^T J use gram() and ggn(); got {value!r}"
         )
@@ -594,7 +617,8 @@ def table(X: ArrayLike, width: int) -> NDArray[Any]:
     """X as (N, width) whatever its memory: a memory map stays one."""
     array = numbers(X, "X")
     if array.ndim != 2 or array.shape[1] != width:
-        raise ValueError(f"X must have shape (N, {width}); got {array.shape}")
+        hint = rows(array.shape, width)
+        raise ValueError(f"X must have shape (N, {width}); got {array.shape}{hint}")
     return array
 
 

@@ -285,7 +285,9 @@ def advice(found: Fit, scale: str | None) -> str:
     if net.activations[-1] != "identity":
         tries.append(f"Y in the range of the last activation ({net.activations[-1]})")
     tries.append("a smaller prior, or more hidden units")
+    rest = 1 - found.explained
+    share = f"all but {rest:.1g}" if 0 < rest < 0.005 else f"{found.explained:.3g}"  # not "1"
     return (
-        f"fit stopped at a plateau, not at a minimum: the net explains {found.explained:.3g} of the variance "
+        f"fit stopped at a plateau, not at a minimum: the net explains {share} of the variance "
         f"of Y. Try {', '.join(tries)}."
     )

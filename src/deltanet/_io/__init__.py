@@ -30,6 +30,23 @@ Function = TypeVar("Function", bound=Callable[..., Any] | None)
 READERS = {".npz": npz.read, ".safetensors": safetensors.read}
 WRITERS = {".npz": npz.write, ".safetensors": safetensors.write}
 
+# What to do about the files of others: pickles run code, and are left to those who write them
+_TORCH = (
+    "load it with torch; give a module to from_torch, write a state_dict by numpy.savez for load"
+)
+_PICKLE = "load it with the package that wrote it, and give the model to from_sklearn or from_torch"
+_KERAS = "load it with keras, and give the model to from_keras"
+READ_BY = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".ts"), _TORCH),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
+    **dict.fromkeys((".keras", ".h5"), _KERAS),
+    ".mat": "read it with scipy.io.loadmat, and give its matrices to MLP.from_layers",
+}
+WRITTEN_BY = {
+    **dict.fromkeys((".pt", ".pth"), "for torch, torch.save the state_dict of net.to_torch()"),
+    ".mat": "for MATLAB, give weights, biases and scalings to scipy.io.savemat",
+}
+
 
 def load(
     path: Path_,
@@ -120,7 +137,7 @@ def load_and_tell(
     """The net of `load`, and what is to be said of how it came about."""
     check_environment()
     suffix = Path(path).suffix.lower()
-    known({**READERS, ".onnx": None}, suffix, path)
+    known({**READERS, ".onnx": None}, suffix, path, READ_BY)
     with reading(path):  # nothing else catches: whatever a file does, it ends here
         content = _read(path, suffix, activation, output, prefix, keys)
         labels = content.layers.pop("labels", {})
@@ -172,7 +189,7 @@ def save(net: MLP, path: Path_) -> None:
     See `load`.
     """
     suffix = Path(path).suffix.lower()
-    known({**WRITERS, ".onnx": None}, suffix, path)
+    known({**WRITERS, ".onnx": None}, suffix, path, WRITTEN_BY)
     for k, (name, *_) in enumerate(map(_validate.activation, net.activations)):
         if REGISTRY[name].functions is not None:
             raise ValueError(
@@ -186,8 +203,11 @@ def save(net: MLP, path: Path_) -> None:
         WRITERS[suffix](path, *_content.pack(net))
 
 
-def known(formats: Mapping[str, Function], suffix: str, path: Path_) -> Function:
-    """The function of a suffix."""
+def known(
+    formats: Mapping[str, Function], suffix: str, path: Path_, others: Mapping[str, str]
+) -> Function:
+    """The function of a suffix. `others` says what to do about endings that other packages have."""
     if suffix not in formats:
-        raise ValueError(f"{os.fspath(path)} must end in one of {', '.join(formats)}")
+        way = f"; {others[suffix]}" if suffix in others else ""
+        raise ValueError(f"{os.fspath(path)} must end in one of {', '.join(formats)}{way}")
     return formats[suffix]

@@ -71,9 +71,10 @@ class Builder:
         if spec == "identity":
             return
         if not self.open:
-            raise Refused(
-                f"{part} is an activation that does not follow a dense layer: put a dense layer before it"
-            )
+            way = "put a dense layer before it"
+            if self.width is None:
+                way = "apply it to X yourself, with what stands before it, and pass the part behind it"
+            raise Refused(f"{part} is an activation that does not follow a dense layer: {way}")
         try:
             _validate.activation(spec)
         except (ValueError, TypeError) as error:

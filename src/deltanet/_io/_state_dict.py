@@ -89,7 +89,10 @@ def _layer(arrays: Mapping[str, Array], weight: str, bias: str | None = None) ->
         bias = beside if beside in arrays else None
     W = arrays[weight]
     if W.ndim != 2:
-        raise ValueError(f"array {weight!r} of shape {W.shape} is not the weight of a dense layer")
+        raise ValueError(
+            f"array {weight!r} of shape {W.shape} is not the weight of a dense layer: if it is a part of the "
+            "net, such as BatchNorm, make the net of the live model; if not, name the layers by keys="
+        )
     if match is not None and match["word"] == "kernel":
         W = W.T
     name = weight if match is None else (match["head"].rstrip("._/") + match["tail"]) or weight

@@ -16,6 +16,10 @@ REMEDY = (
     "a Pipeline may have StandardScaler, MinMaxScaler, MaxAbsScaler and RobustScaler before the network, a "
     "TransformedTargetRegressor behind it"
 )
+PARTS = (
+    "Apply other steps to X yourself, and pass those behind them, as pipeline[1:]; pass the regressor_ "
+    "without its targets' transformer"
+)
 
 
 class SklearnEstimator(Protocol):
@@ -170,7 +174,7 @@ def _shift_and_divisor(scaler: Any, part: str) -> tuple[Any, Any]:
     kind = type(scaler)
     scalers = "StandardScaler", "RobustScaler", "MaxAbsScaler", "MinMaxScaler"
     if kind not in [getattr(_module("preprocessing"), name) for name in scalers]:
-        raise Refused(f"{part} is not a scaler of numbers: {REMEDY}")
+        raise Refused(f"{part} is not a scaler of numbers: {REMEDY}. {PARTS}")
     _fitted(scaler, "scale_")
     match kind.__name__:
         case "StandardScaler":

@@ -100,7 +100,8 @@ def from_torch(module: TorchModule) -> MLP:
     if not isinstance(live, torch.nn.Module):
         raise TypeError(
             f"module must be a torch.nn.Module; got {type(module).__name__}: a TorchScript file is read by "
-            "torch.jit.load, a state_dict by deltanet.load"
+            "torch.jit.load; a state_dict goes into its module by module.load_state_dict, or into a file by "
+            "safetensors.torch.save_file, for deltanet.load"
         )
     scripted = isinstance(live, torch.jit.ScriptModule)
     model = getattr(live, "original_name", "") or type(live).__name__
