@@ -1,7 +1,5 @@
 """from_keras: the outputs and Jacobians of Keras, or a refusal that names the layer."""
 
-import sys
-
 import numpy as np
 import pytest
 from live_chains import check, seeds, widths
@@ -274,23 +272,6 @@ def test_refused(name):
 def test_not_a_model(value):
     with pytest.raises(TypeError, match=r"model must be a Sequential of Keras 3; got"):
         dn.from_keras(value)
-
-
-def test_without_keras(monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(
-        ImportError, match=r"needs the extra 'keras': pip install \"deltanet\[keras\]\""
-    ):
-        dn.from_keras(None)
-
-
-def test_without_its_backend(monkeypatch):
-    def fail(name):
-        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
-
-    monkeypatch.setattr("importlib.import_module", fail)
-    with pytest.raises(ImportError, match="keras cannot be imported: No module named 'tensorflow'"):
-        dn.from_keras(None)
 
 
 def test_half_precision():

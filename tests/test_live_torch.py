@@ -1,7 +1,6 @@
 """from_torch and to_torch: the outputs and Jacobians of torch, or a refusal that names the module."""
 
 import copy
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -698,15 +697,6 @@ def test_scripted_training_mode():
 def test_not_a_module(value):
     with pytest.raises(TypeError, match=r"module must be a torch.nn.Module; got .*torch.jit.load"):
         dn.from_torch(value)
-
-
-@pytest.mark.parametrize("call", [lambda: dn.from_torch(None), lambda: dn.MLP([2, 1]).to_torch()])
-def test_without_torch(call, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(
-        ImportError, match=r"needs the extra 'torch': pip install \"deltanet\[torch\]\""
-    ):
-        call()
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
