@@ -252,6 +252,12 @@ REFUSED = {
     "softmax": (small(layers.Softmax(axis=0)), "axis=0"),
     "hidden softmax": (small(layers.Softmax()), "only the last layer"),
     "two activations": (small(layers.ReLU(), layers.ELU()), "does not follow a dense layer"),
+    "axis of the samples": (
+        lambda: keras.Sequential(
+            [keras.Input(batch_shape=(5, 5)), layers.BatchNormalization(axis=0), layers.Dense(3)]
+        ),
+        r"\(BatchNormalization\) must be over the features, axis=-1; got axis=0",
+    ),
     "not alone": (
         small(layers.Dense(4, keras.layers.PReLU())),
         r"\(PReLU\) is not built: call the model once",
