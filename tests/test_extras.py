@@ -1,5 +1,6 @@
 """Without the package of an extra, what needs it says which extra to install, and touches nothing."""
 
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_every_extra_is_here():
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     extras = set(tomllib.loads(text)["project"]["optional-dependencies"])
     assert {extra for _, extra, _ in CASES.values()} == extras - {"test", "bench", "docs", "all"}
+
+
+def test_every_module_imports_without_extras():
+    """As tools do that walk through a package (pydoc, doctest)."""
+    code = """
+import importlib, pkgutil, sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+import deltanet
+for module in pkgutil.walk_packages(deltanet.__path__, "deltanet."):
+    if module.name != "deltanet.__main__":  # it runs the command line
+        importlib.import_module(module.name)
+print("all")
+"""
+    hidden = {name for name, _, _ in CASES.values()} | {"typer"}
+    done = subprocess.run([sys.executable, "-c", code, *hidden], capture_output=True, text=True)
+    assert done.stdout == "all\n", done.stderr
 
 
 def test_a_package_without_what_it_needs(tmp_path, monkeypatch):
