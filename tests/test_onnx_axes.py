@@ -219,6 +219,15 @@ CASES = {  # declared shape, shape of the samples that onnxruntime is given, nod
             TANH,
         ),
     ),
+    "a constant as a list": (
+        ("N", 3),
+        (4, 3),
+        (
+            node("Constant", value_floats=B1.tolist(), out="b"),
+            node("Gemm", "x", W1, "b"),
+            TANH,
+        ),
+    ),
     "the number of samples declared": (
         (8, 3),
         (8, 3),
