@@ -438,6 +438,12 @@ def test_refuses_bad_commands_with_one_line(run, line):
     assert {name: os.stat(name).st_mtime_ns for name in os.listdir()} == before
 
 
+def test_refuses_a_folder_as_output(run):
+    os.mkdir("J.npy")
+    assert_refused(run("jacobian net.npz X.npy -o J.npy --force"), "OUT must be a file")
+    assert os.listdir("J.npy") == []
+
+
 def test_without_typer_names_the_extra(folder):
     code = "import sys; sys.modules['typer'] = None; from deltanet._cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

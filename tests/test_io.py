@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import zipfile
 
 import dense_oracle as plain
@@ -158,23 +157,6 @@ def test_refuses_names_and_places(tmp_path):
         assert refused.value.filename == str(tmp_path / "none" / name)
     with pytest.raises(ValueError, match=r"net\.pt must end in one of"):
         dn.load(tmp_path / "net.pt")
-
-
-@pytest.mark.parametrize(
-    ("name", "extra"),
-    [("safetensors", "safetensors"), ("onnx", "onnx"), ("onnx.numpy_helper", "onnx")],
-)
-def test_without_a_package_names_the_extra(tmp_path, monkeypatch, name, extra):
-    monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "safetensors.numpy", raising=False)
-    path = tmp_path / f"net.{extra}"
-    path.write_bytes(b"")
-    with pytest.raises(ImportError, match=rf'pip install "deltanet\[{extra}\]"'):
-        dn.load(path)
-    if extra == "safetensors":
-        with pytest.raises(ImportError, match="safetensors"):
-            dn.save(net_of(), path)
-        assert path.read_bytes() == b""
 
 
 # The state_dict of a torch Sequential

@@ -1,7 +1,5 @@
 """from_keras: the outputs and Jacobians of Keras, or a refusal that names the layer."""
 
-import sys
-
 import numpy as np
 import pytest
 from live_chains import check, seeds, widths
@@ -254,6 +252,12 @@ REFUSED = {
     "softmax": (small(layers.Softmax(axis=0)), "axis=0"),
     "hidden softmax": (small(layers.Softmax()), "only the last layer"),
     "two activations": (small(layers.ReLU(), layers.ELU()), "does not follow a dense layer"),
+    "axis of the samples": (
+        lambda: keras.Sequential(
+            [keras.Input(batch_shape=(5, 5)), layers.BatchNormalization(axis=0), layers.Dense(3)]
+        ),
+        r"\(BatchNormalization\) must be over the features, axis=-1; got axis=0",
+    ),
     "not alone": (
         small(layers.Dense(4, keras.layers.PReLU())),
         r"\(PReLU\) is not built: call the model once",
@@ -274,23 +278,6 @@ def test_refused(name):
 def test_not_a_model(value):
     with pytest.raises(TypeError, match=r"model must be a Sequential of Keras 3; got"):
         dn.from_keras(value)
-
-
-def test_without_keras(monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(
-        ImportError, match=r"needs the extra 'keras': pip install \"deltanet\[keras\]\""
-    ):
-        dn.from_keras(None)
-
-
-def test_without_its_backend(monkeypatch):
-    def fail(name):
-        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
-
-    monkeypatch.setattr("importlib.import_module", fail)
-    with pytest.raises(ImportError, match="keras cannot be imported: No module named 'tensorflow'"):
-        dn.from_keras(None)
 
 
 def test_half_precision():

@@ -1,7 +1,5 @@
 """from_sklearn: the outputs of scikit-learn, and their differences; or a refusal that names the step."""
 
-import sys
-
 import numpy as np
 import pytest
 from live_chains import assert_equal, seeds, widths
@@ -261,16 +259,6 @@ def test_not_an_estimator(value):
         TypeError, match="estimator must be a fitted estimator of scikit-learn; got"
     ):
         dn.from_sklearn(value)
-
-
-def test_without_sklearn(monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(
-        ImportError, match=r"needs the extra 'sklearn': pip install \"deltanet\[sklearn\]\""
-    ):
-        dn.from_sklearn(None)
 
 
 @pytest.mark.parametrize("seed", seeds(10))

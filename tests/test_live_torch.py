@@ -1,7 +1,6 @@
 """from_torch and to_torch: the outputs and Jacobians of torch, or a refusal that names the module."""
 
 import copy
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -166,7 +165,7 @@ class Functions(Chain):
 
 class Methods(Chain):
     def forward(self, x):
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape((x.shape[0], -1))
         return self.fc2(self.fc1(x).relu()).tanh()
 
 
@@ -188,6 +187,12 @@ class Swish(Chain):
     def forward(self, x):
         h = self.fc1(x)
         return self.fc2(h * torch.sigmoid(h))
+
+
+class SwishLast(Chain):
+    def forward(self, x):
+        y = self.fc2(self.act(self.fc1(x)))
+        return y * torch.sigmoid(y)
 
 
 class Bell(Chain):
@@ -233,7 +238,7 @@ class Block(nn.Module):
         return self.head(self.body(x))
 
 
-CHAINS = [Chain, Functions, Methods, InPlace, Twice, Swish, Bell, Matrices, Block]
+CHAINS = [Chain, Functions, Methods, InPlace, Twice, Swish, SwishLast, Bell, Matrices, Block]
 
 
 def scripted(module):
@@ -282,6 +287,8 @@ FOLDED = {
     "alpha first": lambda m, h: torch.sub(m.gain, torch.add(m.gain, m.fc2(h), alpha=2), alpha=3),
     "to": lambda m, h: m.fc2(h.to("cpu").to(dtype=torch.float64)),
     "contiguous": lambda m, h: m.fc2(h.contiguous()).sigmoid(),
+    "square": lambda m, h: m.fc2(h) ** 2,
+    "held at 0": lambda m, h: m.fc2(h).clamp(min=0),
     "constants": lambda m, h: m.fc2(h) * torch.exp(m.gain).abs(),
 }
 
@@ -318,6 +325,7 @@ REFUSED_FORWARDS = {
         lambda m, h: torch.addmm(m.fc2.bias, h, m.fc2.weight.t(), alpha=2),
         "has factors 1 and 2",
     ),
+    "gains": (lambda m, h: m.fc2(h + torch.tanh(h) * torch.rand(7)), "several operations"),
     "gram": (lambda m, h: torch.ones(3, 7).double() @ h.t(), "'t' is not a dense layer"),
     "first": (lambda m, h: m.fc2.weight @ h, "takes its weights from the samples"),
     "clamp": (lambda m, h: m.fc2(h).clamp(max=1), "between None and 1: give both"),
@@ -538,8 +546,14 @@ class Clamped(Chain):
         return self.fc2(self.fc1(torch.clamp((x - self.mean) / self.std, -5.0, 5.0)))
 
 
+class ScaledELU(Chain):
+    def forward(self, x):
+        return self.fc2(torch._C._nn.elu(self.fc1(x), 1.0, 2.0))
+
+
 REFUSED = {
     Skip: "several operations",
+    ScaledELU: "elu.* has scales of its own|gives other outputs",
     Residual: "several operations",
     Reused: "module 'fc1'.* used before",
     Joined: "several operations|used before",
@@ -684,6 +698,16 @@ def test_tied_weights():
         dn.from_torch(module)
 
 
+def test_scripted_without_a_forward():
+    class Silent(nn.Module):
+        @torch.jit.export
+        def reset(self):
+            pass
+
+    with pytest.raises(ValueError, match="Silent has no method forward"):
+        dn.from_torch(torch.jit.script(Silent()))
+
+
 def test_scripted_training_mode():
     for layer in (nn.BatchNorm1d(7), nn.Dropout()):
         module = torch.jit.script(nn.Sequential(nn.Linear(5, 7), layer))
@@ -698,15 +722,6 @@ def test_scripted_training_mode():
 def test_not_a_module(value):
     with pytest.raises(TypeError, match=r"module must be a torch.nn.Module; got .*torch.jit.load"):
         dn.from_torch(value)
-
-
-@pytest.mark.parametrize("call", [lambda: dn.from_torch(None), lambda: dn.MLP([2, 1]).to_torch()])
-def test_without_torch(call, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(
-        ImportError, match=r"needs the extra 'torch': pip install \"deltanet\[torch\]\""
-    ):
-        call()
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
@@ -742,6 +757,12 @@ def test_weight_norm():
 
 
 # to_torch
+
+
+def test_no_module_of_an_own_activation():
+    dn.register_activation("cubic_of_a_test", lambda v: v**3, lambda v: 3 * v**2)
+    with pytest.raises(ValueError, match="'cubic_of_a_test' has no module in torch"):
+        dn.MLP([2, 1], output="cubic_of_a_test").to_torch()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

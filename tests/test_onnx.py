@@ -311,6 +311,17 @@ CHAINS = {  # nodes; the activation that comes of them, or None
         "tanh",
     ),
     "LogSoftmax": ((FIRST, TANH, LAST, node("LogSoftmax")), "tanh"),
+    "Shrink": (unary("Shrink", lambd=0.25, bias=0.25), ("softshrink", 0.25)),
+    "multiples that are added": (
+        (
+            FIRST,
+            node("Tanh", out="h"),
+            node("Mul", "h", f4(2), out="a"),
+            node("Add", "a", "h"),
+            LAST,
+        ),
+        "tanh",
+    ),
 }
 
 
@@ -492,6 +503,12 @@ GRAPHS = {  # a graph that is refused as a whole, words
     ),
     "no node": (lambda: model(outputs=("x",)), "no dense layer"),
     "features": (lambda: model(*between(), shape=("N", 4)), r"'n0' \(Gemm\).*takes 3.*has 4"),
+    "output not made": (lambda: model(*between(), outputs=("z",)), "makes its output 'z'"),
+    "output of constants": (
+        lambda: model(*between(), node("Add", B1, B1, out="c"), outputs=("c",)),
+        "'c' does not come from the samples",
+    ),
+    "axes": (lambda: model(*between(), shape=("N", *[1] * 40, 3)), "must have up to"),
     "cyclic": (lambda: model(node("Gemm", "v2", W1), TANH, LAST), r"'n0' \(Gemm\).*cyclic"),
     "made twice": (lambda: model(FIRST, node("Tanh", out="v0"), LAST), r"'n1' \(Tanh\).*already"),
     "unordered": (

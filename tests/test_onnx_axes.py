@@ -170,6 +170,64 @@ CASES = {  # declared shape, shape of the samples that onnxruntime is given, nod
         (4, 3),
         (node("Gemm", W1, "", B1[:, None], transA=1, transB=1), node("Transpose"), TANH, LAST),
     ),
+    "all axes of one squeezed": (("N", 1, 3), (4, 1, 3), (node("Squeeze"), *between(TANH))),
+    "one sample, picked": (
+        (1, 3),
+        (1, 3),
+        (node("Gather", "", np.int64(0), axis=0), node("MatMul", "", W1), TANH),
+    ),
+    "one sample, reshaped": (
+        (1, 3),
+        (1, 3),
+        (node("Reshape", "", i8(3)), node("MatMul", "", W1), TANH),
+    ),
+    "features extracted": (
+        ("N", 3),
+        (4, 3),
+        (node("ArrayFeatureExtractor", "", i8(2, 0, 1), domain="ai.onnx.ml"), *between(TANH)),
+    ),
+    "split into nearly equal parts": (
+        ("N", 3),
+        (4, 3),
+        between(
+            TANH,
+            node("Split", axis=1, num_outputs=2, out=("a", "b")),
+            node("Concat", "b", "a", axis=1),
+        ),
+    ),
+    "a head, and some of another": (
+        ("N", 3),
+        (4, 3),
+        (
+            FIRST,
+            node("Tanh", out="h"),
+            node("MatMul", "h", SIX.T, out="a"),
+            node("Gather", "a", i8(4, 0, 4), axis=1, out="b"),
+            node("Gather", "h", i8(3, 1), axis=1, out="c"),
+            node("MatMul", "c", W2[:2], out="d"),
+            node("Concat", "b", "d", axis=1),
+        ),
+    ),
+    "constants moved": (
+        ("N", 3),
+        (4, 3),
+        (
+            node("Slice", np.concatenate([W1, -W1])[:, :, None], i8(1), i8(4), i8(0), out="s"),
+            node("Flatten", "s", out="w"),
+            node("Squeeze", B1[None], i8(0), out="b"),
+            node("Gemm", "x", "w", "b"),
+            TANH,
+        ),
+    ),
+    "a constant as a list": (
+        ("N", 3),
+        (4, 3),
+        (
+            node("Constant", value_floats=B1.tolist(), out="b"),
+            node("Gemm", "x", W1, "b"),
+            TANH,
+        ),
+    ),
     "the number of samples declared": (
         (8, 3),
         (8, 3),
@@ -280,6 +338,105 @@ REFUSED = {  # declared shape, opset, nodes, words
         20,
         (FIRST, node("Gemm", "", SIX.T), node("Reshape", "", i8(-1, 2, 3)), node("MatMul", "", W1)),
         r"'n3' \(MatMul\).*\(2, 3\)",
+    ),
+    **{
+        name: (("N", 3), 20, (FIRST, *nodes), words)
+        for name, (words, *nodes) in {
+            "an axis too many": (
+                "names axis 5 of a value that has 2",
+                node("Gather", "", i8(0), axis=5),
+            ),
+            "flattened from nowhere": ("names axis 4 of a", node("Flatten", axis=4)),
+            "an activation over nothing": ("names axis 4 of a", node("Softmax", axis=4)),
+            "an axis twice": ("each axis once", node("Transpose", perm=[0, 0])),
+            "a shape of two unknowns": ("shape that is not known", node("Reshape", "", i8(-1, -1))),
+            "a third axis copied": ("the length of axis 2", node("Reshape", "", i8(0, 0, 0))),
+            "a shape of floats": ("its shape is not a constant", node("Reshape", "", f4(1, 5))),
+            "no feature": ("leaves no feature", node("Gather", "", i8(), axis=1)),
+            "parts": (
+                r"splits 5 features into \[2, 2\]",
+                node("Split", "", i8(2, 2), axis=1, out=("a", "b")),
+                node("Add", "a", "b"),
+            ),
+            "a step of 0": (
+                "a start, an end and a step",
+                node("Slice", "", i8(0), i8(2), i8(1), i8(0)),
+            ),
+            "places as floats": ("indices are not constant", node("Gather", "", f4(1), axis=1)),
+            "features as floats": (
+                "indices are not constant",
+                node("ArrayFeatureExtractor", "", f4(1), domain="ai.onnx.ml"),
+            ),
+            "samples as places": ("input 0 must come from the samples", node("Gather", W1, "")),
+            "axes as floats": ("its axes must be constant integers", node("Squeeze", "", f4(1))),
+            "a hard shrink": ("must be a soft shrink", node("Shrink", lambd=1.0, bias=0.0)),
+            "two limits in one": ("must have one limit", node("Max", "", f4(0), f4(1))),
+            "the larger of two": (
+                "compares two values",
+                node("Tanh", out="h"),
+                node("Max", "v0", "h"),
+            ),
+            "a sine of constants": (
+                "computes with constants in a way that is not supported",
+                node("Sin", B1, out="c"),
+                node("Add", "v0", "c"),
+            ),
+            "a constant of text": (
+                "it holds no numeric tensor",
+                node("Constant", value_string="a", out="c"),
+                node("Add", "v0", "c"),
+            ),
+            "a constant cast to text": (
+                "casts a constant to a type",
+                node("Cast", B1, to=8, out="c"),
+                node("Add", "v0", "c"),
+            ),
+            "a branch divided by zero": (
+                "divides by zero",
+                node("Tanh", out="h"),
+                node("Div", "h", f4(0), out="a"),
+                node("Concat", "a", "h", axis=1),
+            ),
+            "joined along a fourth axis": (
+                "along one of their 2 axes; got axis 3",
+                node("Tanh", out="h"),
+                node("Concat", "h", "h", axis=3),
+            ),
+            "joined along the samples": (
+                "must join features",
+                node("Tanh", out="h"),
+                node("Concat", "h", "h", axis=0),
+            ),
+            "a weight of nothing": ("has no weight", node("MatMul", "", SIX[:0].T)),
+            "an axis of broadcasting": ("before opset 7", node("Add", "", B1, axis=1)),
+            "a factor of text": ("'alpha' must be a number", node("Gemm", "", SQUARE, alpha="a")),
+            "one number as axes": ("'perm' must be a list of int", node("Transpose", perm=1)),
+            "spatial": (
+                "spatial=0",
+                node("BatchNormalization", "", *[abs(B1)] * 4, spatial=0),
+            ),
+        }.items()
+    },
+    "axes not named": (("N", 3), 11, (node("Unsqueeze"),), "names no axes"),
+    "no ends": (("N", 3), 9, (node("Slice", starts=[0]),), "names no starts or no ends"),
+    "a table for Gemm": (("N", 1, 3), 20, (FIRST,), "must be given two axes; got 3"),
+    "parts of an unknown number": (
+        ("N", None),
+        20,
+        (node("Split", "", i8(1, 2), axis=1, out=("a", "b")), node("MatMul", "a", W1[:1])),
+        "must split features, of a number that is known",
+    ),
+    "columns flattened": (
+        (3, "N"),
+        20,
+        (node("MatMul", W1.T, ""), node("Flatten")),
+        "the samples are not the rows",
+    ),
+    "columns reshaped": (
+        (3, "N"),
+        20,
+        (node("MatMul", W1.T, ""), node("Reshape", "", i8(1, -1))),
+        "reshapes a value in which the samples are not the rows",
     ),
     "turned outputs": (("N", 3), 20, (*between(), node("Transpose")), "samples must be rows"),
 }

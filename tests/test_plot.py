@@ -244,15 +244,6 @@ print("matplotlib.pyplot" in sys.modules)
     assert done.stdout == "False\n", done.stderr
 
 
-@pytest.mark.parametrize("what", ["a Jacobian", "a fit"])
-def test_the_missing_extra_is_named(monkeypatch, what):
-    plot = named().jacobian(X).plot if what == "a Jacobian" else fitted(named())[0].plot
-    for name in ("matplotlib", "matplotlib.figure"):
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r'the extra \'plot\': pip install "deltanet\[plot\]"'):
-        plot()
-
-
 # Tables for notebooks
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltanet import _validate
+from deltanet._extras import package
 from deltanet._labels import captions, joined
 
 if TYPE_CHECKING:
@@ -51,14 +52,9 @@ def points(net: MLP, X: Array, Y: Array, sample_weight: Array | None = None) -> 
 
 def new_axes(count: int = 1) -> Any:
     """Axes of a figure that pyplot does not know: no window, nothing to close."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "plot() needs the extra 'plot': pip install \"deltanet[plot]\""
-        ) from error
+    matplotlib = package("matplotlib.figure", "plot", "plot()")
     size = (4.5 * count, 3.5) if count > 1 else None
-    return Figure(figsize=size, layout="constrained").subplots(1, count)
+    return matplotlib.figure.Figure(figsize=size, layout="constrained").subplots(1, count)
 
 
 def jacobian(J: Jacobian, sample: int, ax: Axes | None) -> Axes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from deltanet._extras import package
 from deltanet._types import Progress, Report
 
 
@@ -14,12 +15,7 @@ def reporting(progress: Progress, total: int, unit: str = "samples") -> Iterator
     elif not progress:
         yield None
     else:
-        try:
-            from rich.progress import Progress
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                "progress=True needs the extra 'cli': pip install \"deltanet[cli]\""
-            ) from error
-        with Progress(transient=True) as bar:
+        rich = package("rich.progress", "cli", "progress=True")
+        with rich.progress.Progress(transient=True) as bar:
             task = bar.add_task(unit, total=total)
             yield lambda done: bar.update(task, completed=done)

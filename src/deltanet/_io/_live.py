@@ -3,7 +3,6 @@
 Messages name the part of the model that they are about, as its reader calls it: "module 'actor.2' (Conv1d)".
 """
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -28,18 +27,6 @@ Spec = str | tuple[str, float] | tuple[str, float, float]
 
 class Refused(ValueError):
     """It names the part of the model, and what to do."""
-
-
-def package(name: str, extra: str, what: str) -> Any:
-    """A package that is imported when it is asked for."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:  # Keras without its backend
-            raise ImportError(f"{name} cannot be imported: {error}") from error
-        raise ImportError(
-            f'{what} needs the extra {extra!r}: pip install "deltanet[{extra}]"'
-        ) from error
 
 
 class Builder:

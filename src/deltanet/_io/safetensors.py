@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deltanet import _extras
 from deltanet._io._content import parse, text
 from deltanet._io._files import regular_size, replacing
 from deltanet._io._half import from_bfloat16
@@ -35,13 +36,7 @@ TYPES = (
 
 def package() -> Any:
     """The `safetensors` package."""
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "safetensors files need the extra 'safetensors': pip install \"deltanet[safetensors]\""
-        ) from error
-    return safetensors
+    return _extras.package("safetensors.numpy", "safetensors", "a file of safetensors")
 
 
 def write(path: str | os.PathLike[str], header: Any, arrays: Mapping[str, Array]) -> None:

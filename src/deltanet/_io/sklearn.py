@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deltanet._io._live import Builder, Refused, Spec, package
+from deltanet._extras import package
+from deltanet._io._live import Builder, Refused, Spec
 from deltanet._mlp import MLP
 
 ACTIVATIONS: dict[str, Spec] = {"logistic": "sigmoid"}  # that are called otherwise here

@@ -86,16 +86,6 @@ def constant(operands: list[Operand], index: int) -> Array:
     return found
 
 
-def number(operands: list[Operand], index: int, default: float) -> float:
-    """An operand that is a single number, or the default where it is left out."""
-    found = numbers(operands, index, optional=True)
-    if found is None:
-        return default
-    if found.size != 1:
-        raise ValueError(f"its input {index} must be one number; got shape {found.shape}")
-    return float(found.reshape(()))
-
-
 def integers(node: Node, key: str, operands: list[Operand], index: int) -> list[int] | None:
     """Integers that are an attribute in old files and an input in new ones; None where they are left out."""
     found = operands[index] if index < len(operands) else None

@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
-from deltanet._io import _live
+from deltanet._extras import package
 from deltanet._mlp import MLP
 
 
@@ -95,7 +95,7 @@ def from_torch(module: TorchModule) -> MLP:
     """
     from deltanet._io.torch import chain, fx, script
 
-    torch = _live.package("torch", "torch", "from_torch")
+    torch = package("torch", "torch", "from_torch")
     live: Any = getattr(module, "_orig_mod", module)  # of torch.compile
     if not isinstance(live, torch.nn.Module):
         raise TypeError(

@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from deltanet._io._live import package
+from deltanet._extras import package
 from deltanet._io.torch import TorchSequential
 from deltanet._mlp import MLP
 
