@@ -1,6 +1,7 @@
 """What this run stands on, and what a call takes of its memory."""
 
 import ctypes
+import os
 import platform
 import subprocess
 import sys
@@ -48,8 +49,9 @@ def field(file, name):
 
 
 def child(*arguments, python=sys.executable):
-    """The output of `python -m ...` in a process of its own."""
-    run = subprocess.run([python, *arguments], capture_output=True, text=True)
+    """The output of `python ...` in a process of its own, which keeps what it compiles."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    run = subprocess.run([python, *arguments], capture_output=True, text=True, env=environment)
     if run.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{run.stderr}")
     return run.stdout

@@ -11,7 +11,16 @@ from deltanet._types import Progress, Report
 def reporting(progress: Progress, total: int, unit: str = "samples") -> Iterator[Report]:
     """A function of what is done: the caller's callback (done, total), a bar, or None."""
     if callable(progress):
-        yield lambda done: progress(done, total)
+        told = 0
+
+        def tell(done: int) -> None:
+            """More than before: the last block may be counted by the core already when the call ends."""
+            nonlocal told
+            if done > told:
+                told = done
+                progress(done, total)
+
+        yield tell
     elif not progress:
         yield None
     else:

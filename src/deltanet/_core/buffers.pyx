@@ -11,6 +11,17 @@ cimport numpy as cnp
 cdef extern from "Python.h":
     int Py_IsInitialized()
 
+cdef extern from *:
+    """
+    #ifdef __GLIBC__
+    #include <malloc.h>
+    #define dn_trim() malloc_trim(0)
+    #else
+    #define dn_trim() 0
+    #endif
+    """
+    int dn_trim() nogil
+
 import threading
 
 import numpy as np
@@ -80,3 +91,4 @@ def clear():
     with _lock:
         _idle.clear()
     arenas.clear()
+    dn_trim()  # glibc keeps what is free below memory in use

@@ -95,14 +95,14 @@ class _Graph:
 
     def read(self) -> Steps:
         values: dict[Any, Any] = {}
-        source = Ref()
+        source = result = Ref()
         for node in self.graph.nodes:
             if node.op == "placeholder":
                 values[node] = source
                 continue
             args, kwargs = self.torch.fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
-            values[node] = getattr(self, node.op)(node.target, args, kwargs)
-        return Steps(source, values[node], self.steps)  # the last node is the output
+            result = values[node] = getattr(self, node.op)(node.target, args, kwargs)
+        return Steps(source, result, self.steps)  # the last node is the output
 
     def output(self, target: str, args: Any, kwargs: Any) -> Any:
         return args[0]
