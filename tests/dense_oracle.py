@@ -157,6 +157,10 @@ def coupled(name, v):
     return p, p[:, :, None] * slope
 
 
+class AtKink(Exception):
+    """A net that has no samples off its kinks: units that are 0 for all, and no bias behind them."""
+
+
 class PlainNet:
     """Weights, biases, activations and scalings: input shift and scale, output shift and scale, or None.
 
@@ -242,7 +246,7 @@ class PlainNet:
             X = np.concatenate([X, more[~near]])
             if len(X) == N:
                 return X
-        raise AssertionError("every sample lies at a kink")
+        raise AtKink("every sample lies at a kink")
 
     # Columns of theta
 

@@ -12,12 +12,15 @@ from itertools import pairwise
 import dense_oracle as plain
 import numpy as np
 import pytest
-from dense_oracle import PlainNet, absolute, assert_close
+from dense_oracle import AtKink, PlainNet, absolute, assert_close
 from oracle import Case
 
 import deltanet as dn
 
-TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
+TOLERANCE = {
+    "float64": 1e-11,
+    "float32": 3e-4,
+}  # in its tail, f may make 100 units of rounding of 1
 N_SAMPLES = ("single", 0, 1, 2, 3, 5, 8, 33, 150, 400)
 HIDDEN = plain.SPECS
 OUTPUTS = [*HIDDEN, "identity", "identity", *plain.COUPLED * 3]
@@ -450,23 +453,27 @@ def assert_symmetric(result):
 
 
 def check(seed):
-    draw = Draw(seed)
+    """Whether this net has samples to try."""
+    try:
+        draw = Draw(seed)
+    except AtKink:
+        return False
     try:
         Check(draw).run()
     except Exception as error:
         raise AssertionError(f"seed {seed}: {draw}: {error}") from error
+    return True
 
 
 @pytest.mark.parametrize("seed", range(150))
 def test_random_net(seed):
-    check(seed)
+    assert check(seed)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("first", range(1000, 11_000, 250))
 def test_ten_thousand_random_nets(first):
-    for seed in range(first, first + 250):
-        check(seed)
+    assert sum(check(seed) for seed in range(first, first + 250)) >= 245
 
 
 @pytest.mark.nightly
@@ -474,8 +481,7 @@ def test_random_nets_of_this_run():
     """Other nets each time; DELTANET_SEED repeats a run."""
     first = int(os.environ.get("DELTANET_SEED") or time.time_ns() // 10**6)
     print(f"DELTANET_SEED={first}")
-    for seed in range(first, first + 1000):
-        check(seed)
+    assert sum(check(seed) for seed in range(first, first + 1000)) >= 990
 
 
 @pytest.mark.parametrize("biased", [(True, True), (False, True), (True, False), (False, False)])
