@@ -45,7 +45,7 @@ def tiny(report, seconds, baseline=None):
     older = Baseline(baseline, "tiny", "tiny") if baseline else None
     if older:
         calls |= {f"baseline {name}": older.call(name) for name in LIMITS_US}
-    calls["kernel"] = Loop(lambda repeats: case.net._engine.single(x, out, False, repeats))
+    calls["kernel"] = Loop(lambda repeats: case.net._engine.rows(x, out, False, repeats))
     calls["NumPy"] = lambda: by_hand(case.net, case.X, out[None])
     if casadi_c.casadi is not None:
         generated = casadi_c.Casadi(case)

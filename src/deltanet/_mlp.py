@@ -631,8 +631,8 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
-        if threads is None and wrt is None:
-            J = self._engine.single(X, out)
+        if wrt is None and (threads is None or _validate.count(threads)):
+            J = self._engine.rows(X, out)
             if J is not None:
                 return J
         given, stream = X, FRESH if out is None else None
@@ -681,8 +681,8 @@ class MLP:
         >>> net.input_jacobian([1.0, 1.0])
         array([[2., 3.]])
         """
-        if threads is None:
-            Jx = self._engine.single(X, out, True)
+        if threads is None or _validate.count(threads):
+            Jx = self._engine.rows(X, out, True)
             if Jx is not None:
                 return Jx
         given = X

@@ -211,33 +211,38 @@ cdef class Engine:
         self.serial(&job)
         return y
 
-    def single(self, X, out, bint inputs=False, Py_ssize_t repeats=1):
-        """The dense rows of one sample, or dy/dx, where both arrays are right as they are; else None, and no change.
+    def rows(self, X, out, bint inputs=False, Py_ssize_t repeats=1):
+        """The dense rows of few samples, or their dy/dx, where both arrays are right as they are; else None, no change.
 
         Without `out`, which is returned, a new array. `repeats` is the benchmark's: the cost of the kernels alone.
         """
-        cdef cnp.npy_intp shape[2]
+        cdef cnp.npy_intp shape[3]
+        cdef int d, axis
+        cdef Py_ssize_t N
         cdef Job job
-        shape[0], shape[1] = self.net.m, self.net.n_0 if inputs else self.net.P
-        if not (
-            self.net.m * self.net.P <= SERIAL_WORK
-            and self.holds(X, cnp.NPY_ARRAY_CARRAY_RO)
-            and cnp.PyArray_NDIM(<cnp.ndarray> X) == 1
-            and cnp.PyArray_DIM(<cnp.ndarray> X, 0) == self.net.n_0
-        ):
+        if not self.holds(X, cnp.NPY_ARRAY_CARRAY_RO):
+            return None
+        d = cnp.PyArray_NDIM(<cnp.ndarray> X)
+        if d < 1 or d > 2 or cnp.PyArray_DIM(<cnp.ndarray> X, d - 1) != self.net.n_0:
+            return None
+        N = shape[0] = 1 if d == 1 else cnp.PyArray_DIM(<cnp.ndarray> X, 0)
+        shape[d - 1], shape[d] = self.net.m, self.net.n_0 if inputs else self.net.P
+        if N == 0 or N * self.net.m * self.net.P > SERIAL_WORK:
             return None
         if out is None:
-            out = cnp.PyArray_SimpleNew(2, shape, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
+            out = cnp.PyArray_SimpleNew(d + 1, shape, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
         elif not (
             self.holds(out, cnp.NPY_ARRAY_CARRAY)
-            and cnp.PyArray_NDIM(<cnp.ndarray> out) == 2
-            and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
-            and cnp.PyArray_DIM(<cnp.ndarray> out, 1) == shape[1]
+            and cnp.PyArray_NDIM(<cnp.ndarray> out) == d + 1
             and apart(<cnp.ndarray> out, <cnp.ndarray> X)
             and apart(<cnp.ndarray> out, <cnp.ndarray> self.theta)
         ):
             return None
-        self.prepare(&job, 1, self.everything)
+        else:
+            for axis in range(d + 1):
+                if cnp.PyArray_DIM(<cnp.ndarray> out, axis) != shape[axis]:
+                    return None
+        self.prepare(&job, N, self.everything)
         job.X, job.lowest = data(X), 1
         if inputs:
             job.Jx, job.wanted = data(out), INPUT_JACOBIAN
