@@ -453,6 +453,13 @@ def test_without_typer_names_the_extra(folder):
 # A run that is stopped, or larger than the memory
 
 
+def test_signals_are_handled_as_before(run):
+    before = [signal.getsignal(number) for number in signal.valid_signals()]
+    run("info net.npz")
+    run("info none.npz")
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
+
+
 @POSIX
 @pytest.mark.parametrize(
     ("number", "status"),

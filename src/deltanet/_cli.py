@@ -11,7 +11,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,7 +146,6 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; every failure is one line on standard error and a status."""
     if typer is None:
         sys.exit(_failed('the command line needs typer and rich: pip install "deltanet[cli]"'))
-    _stop_on_signals()
     app = typer.Typer(
         help="Exact Jacobians of multi-layer perceptrons.",
         add_completion=False,
@@ -155,7 +155,8 @@ def main(args: list[str] | None = None) -> None:
         app.command()(command)
     usage_error: Any = typer.BadParameter.__base__  # of the click in or under typer
     try:
-        status = app(args, prog_name="deltanet", standalone_mode=False)
+        with _ending_on_signals():
+            status = app(args, prog_name="deltanet", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except usage_error as error:
@@ -170,12 +171,19 @@ def _failed(message: str) -> int:
     return 2
 
 
-def _stop_on_signals() -> None:
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
     """Let a request to end the process unwind it, so that temporary files are removed."""
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, nohup ignores it
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda received, _: sys.exit(128 + received))
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    # Windows has no SIGHUP, nohup ignores it
+    ours = [n for n in numbers if n and signal.getsignal(n) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def jacobian(
