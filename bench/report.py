@@ -25,7 +25,7 @@ def duration(seconds):
     if seconds is None:
         return "-"
     for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
+        if seconds >= 0.9995 * size:  # 1 ms, not 1e+03 us
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
 

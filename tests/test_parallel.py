@@ -232,7 +232,7 @@ def by_timer_of_verbs():
 SCAN = """
 import threadpoolctl
 from threadpoolctl import ThreadpoolController
-from deltanet._cli import _stop_on_signals
+from deltanet._cli import _ending_on_signals
 threadpoolctl._HAS_PROCFS, threadpoolctl.dllist = False, None  # as versions before 3.8 do it
 signature = ctypes.CFUNCTYPE
 def slow(function, first=[True]):
@@ -243,8 +243,9 @@ def slow(function, first=[True]):
         return function(*arguments)
     return call
 ctypes.CFUNCTYPE = lambda *types: lambda function: signature(*types)(slow(function))
-_stop_on_signals()
-_parallel.search()
+with _ending_on_signals():
+    _parallel.search()
+    time.sleep(15)
 """
 
 
@@ -252,7 +253,7 @@ _parallel.search()
 def test_sigterm_ends_a_search_for_libraries():
     """An exception in a call from C to Python would be lost, and with it the request to end."""
     pytest.importorskip("typer", reason="the command line needs the extra 'cli'")
-    code = START + SCAN + "time.sleep(15)"
+    code = START + SCAN
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout.readline() == "inside\n"
