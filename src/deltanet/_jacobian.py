@@ -67,7 +67,7 @@ class Jacobian:
     _sizes: tuple[int, ...]
     _kept: Kept
     _rows: tuple[int, ...]  # (N, m), or (m,) of a single sample
-    _labels: dict[str, tuple[str, ...] | None] = {}  # noqa: RUF012  names and units of the net, never written
+    _labels: dict[str, tuple[str, ...] | None]  # names and units of the net
 
     def __init__(
         self,
@@ -76,10 +76,11 @@ class Jacobian:
         kept: Kept,
         factors: Factors,
         buffer: Array,
+        labels: dict[str, tuple[str, ...] | None],
     ) -> None:
         own = self.__dict__
         own["_engine"], own["_sizes"], own["_kept"] = engine, sizes, kept
-        own["_rows"], own["_place"] = factors.shapes[0], (factors, buffer)
+        own["_rows"], own["_place"], own["_labels"] = factors.shapes[0], (factors, buffer), labels
 
     @classmethod
     def from_factors(
@@ -139,7 +140,7 @@ class Jacobian:
         kept = Kept(parts.layers, parts.sizes, parts.biases)
         J.__dict__["_engine"] = _factors.engine(parts.sizes, kept, parts.dtype, parts.input_scale)
         made = parts.outputs, parts.inputs, parts.deltas, parts.first_weight
-        J.__dict__.update(_sizes=parts.sizes, _kept=kept, _rows=parts.rows, _made=made)
+        J.__dict__.update(_sizes=parts.sizes, _kept=kept, _rows=parts.rows, _made=made, _labels={})
         return J
 
     @property
@@ -998,9 +999,13 @@ class Jacobian:
         J = Jacobian.__new__(Jacobian)
         made = outputs, inputs, deltas, self._first_weight if kept.holds(0) else None
         J.__dict__.update(
-            _engine=self._engine, _sizes=self._sizes, _kept=kept, _rows=rows, _made=made
+            _engine=self._engine,
+            _sizes=self._sizes,
+            _kept=kept,
+            _rows=rows,
+            _made=made,
+            _labels=self._labels,
         )
-        J.__dict__["_labels"] = self._labels
         return J
 
     def _held(self) -> list[Array]:

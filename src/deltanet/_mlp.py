@@ -522,10 +522,9 @@ class MLP:
         if threads is None and wrt is None:
             buffer = self._engine.factors(X)
             if buffer is not None:
-                J = Jacobian(self._engine, self._sizes, self._kept, self._single, buffer)
-                if self._labels:
-                    J.__dict__["_labels"] = self._labels
-                return J
+                return Jacobian(
+                    self._engine, self._sizes, self._kept, self._single, buffer, self._labels
+                )
         return self._factors(X, wrt, threads)
 
     def _factors(
@@ -536,8 +535,7 @@ class MLP:
         kept = self._keep(wrt)
         factors = Factors(self._sizes, lead, kept)
         buffer = _memory.empty((factors.size,), self.dtype, "the factors", "pass blocks of X")
-        J = Jacobian(self._engine, self._sizes, kept, factors, buffer)
-        J.__dict__["_labels"] = self._labels
+        J = Jacobian(self._engine, self._sizes, kept, factors, buffer, self._labels)
         if J._first_weight is not None:
             J._first_weight[...] = self._weights[0]
         self._engine.run(

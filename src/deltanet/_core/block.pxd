@@ -55,12 +55,13 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
         for k in range(net.L, job.lowest - 1, -1):
             layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
             layout.column, layout.bias_column = job.column[k], job.bias_column[k]
-            if job.X != NULL and k == net.L:
+            if job.X == NULL:
+                if job.deltas[k] != NULL:
+                    fetch(job, at, zero, k, start, &layout)
+            elif k == net.L:
                 begin(delta[k], u, fprime, affine, net, N, B, job.r, team)
-            elif job.X != NULL and k >= job.by_rows:
+            elif k >= job.by_rows:  # below, the sink makes it
                 step(delta[k], delta[k + 1], k + 1, u == NULL, fprime, theta, net, B, job.r, job.context, team)
-            elif job.deltas[k] != NULL:
-                fetch(job, at, zero, k, start, &layout)
             if job.X != NULL or job.deltas[k] != NULL:
                 layer_sinks(job, at, X if plain and k == 1 else NULL, k, start, number, &layout)
         block_sinks(job, at, zero, start, number, &layout)

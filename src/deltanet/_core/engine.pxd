@@ -20,6 +20,7 @@ cdef class Engine:
     cdef object theta
     cdef readonly object affine
     cdef readonly Columns everything
+    cpdef bint reads(self, X) noexcept
     cdef bint holds(self, array, int flags) noexcept
     cdef void prepare(self, Job* job, Py_ssize_t N, Columns columns) noexcept
     cdef int serial(self, Job* job) except -1

@@ -91,7 +91,7 @@ cdef class Engine:
         free(self.layer)
         free(self.pointers)
 
-    def reads(self, X):
+    cpdef bint reads(self, X) noexcept:
         """Whether X can be read where it lies: the fast path before `_validate.samples`."""
         cdef int d
         if not self.holds(X, cnp.NPY_ARRAY_CARRAY_RO):
@@ -217,14 +217,12 @@ cdef class Engine:
         Without `out`, which is returned, a new array. `repeats` is the benchmark's: the cost of the kernels alone.
         """
         cdef cnp.npy_intp shape[3]
-        cdef int d, axis
+        cdef int d
         cdef Py_ssize_t N
         cdef Job job
-        if not self.holds(X, cnp.NPY_ARRAY_CARRAY_RO):
+        if not self.reads(X):
             return None
         d = cnp.PyArray_NDIM(<cnp.ndarray> X)
-        if d < 1 or d > 2 or cnp.PyArray_DIM(<cnp.ndarray> X, d - 1) != self.net.n_0:
-            return None
         N = shape[0] = 1 if d == 1 else cnp.PyArray_DIM(<cnp.ndarray> X, 0)
         shape[d - 1], shape[d] = self.net.m, self.net.n_0 if inputs else self.net.P
         if N == 0 or N * self.net.m * self.net.P > SERIAL_WORK:
@@ -234,14 +232,11 @@ cdef class Engine:
         elif not (
             self.holds(out, cnp.NPY_ARRAY_CARRAY)
             and cnp.PyArray_NDIM(<cnp.ndarray> out) == d + 1
+            and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray> out), shape, d + 1)
             and apart(<cnp.ndarray> out, <cnp.ndarray> X)
             and apart(<cnp.ndarray> out, <cnp.ndarray> self.theta)
         ):
             return None
-        else:
-            for axis in range(d + 1):
-                if cnp.PyArray_DIM(<cnp.ndarray> out, axis) != shape[axis]:
-                    return None
         self.prepare(&job, N, self.everything)
         job.X, job.lowest = data(X), 1
         if inputs:

@@ -68,7 +68,7 @@ static inline int dn_has_tiles(int simd) { (void)simd; return 0; }
         ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *H, ptrdiff_t ldh,        \
         ptrdiff_t repeat, ptrdiff_t first, int add) {                                              \
         (void)C, (void)ldc, (void)A, (void)ai, (void)ak, (void)B, (void)ldb, (void)M, (void)N;     \
-        (void)K, (void)H, (void)ldh, (void)repeat, (void)first, (void)add;                                  \
+        (void)K, (void)H, (void)ldh, (void)repeat, (void)first, (void)add;                         \
     }
 
 DN_NO_TILES(f64, double)

@@ -134,9 +134,9 @@ DN_LEVEL1 static void DN_T(product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, ptrdiff_
 }
 
 DN_LEVEL1 static void DN_T(fold_product, DN_TYPE)(DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ai,
-                                                  ptrdiff_t ak, const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N,
-                                                  ptrdiff_t K, const DN_REAL *H, ptrdiff_t ldh, ptrdiff_t repeat,
-                                                  ptrdiff_t first, int add)
+                                                  ptrdiff_t ak, const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t M,
+                                                  ptrdiff_t N, ptrdiff_t K, const DN_REAL *H, ptrdiff_t ldh,
+                                                  ptrdiff_t repeat, ptrdiff_t first, int add)
 {
     DN_REAL packed[DN_TILE_ROWS * DN_PACKED];
     for (ptrdiff_t i = 0, rows; i < M; i += rows) {

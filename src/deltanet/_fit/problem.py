@@ -84,6 +84,10 @@ class Problem:
         self.wanted: dict[str, Any] = {"X": X, "Y": Y, "y": self.r}
         if weights is not None:
             self.column, self.weighted = weights[:, None], np.empty_like(self.r)
+        self.allocate()
+
+    def allocate(self) -> None:
+        """What its own way of a step needs beside that."""
 
     def freeze(self, prior: float | Array) -> None:
         """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
@@ -110,7 +114,10 @@ class Problem:
 
     def penalty(self) -> float:
         """The prior's part of F, at theta."""
-        return 0.5 * (float(np.sum(self.prior * self.theta**2)) + self.frozen)
+        twice = self.frozen
+        if self.has_prior:
+            twice += blas.ddot(self.theta, self.prior * self.theta)
+        return 0.5 * twice
 
     def loss(self) -> float:
         """F at theta, and r of the next `linearise`."""
@@ -121,9 +128,7 @@ class Problem:
         if self.weights is not None:
             other = np.multiply(self.r, self.column, out=self.weighted).reshape(-1)
         twice: float = blas.ddot(flat, other)
-        if self.has_prior:
-            twice += blas.ddot(self.theta, self.prior * self.theta)
-        return 0.5 * (twice + self.frozen)
+        return 0.5 * twice + self.penalty()
 
     def add_prior(self) -> None:
         """J^T W r becomes g."""
@@ -134,24 +139,15 @@ class Problem:
 class Primal(Problem):
     """With J^T W J, (P, P): its lower half."""
 
-    def __init__(
-        self,
-        net: MLP,
-        X: Array,
-        Y: Array,
-        weights: Array | None,
-        prior: float | Array,
-        wrt: Wrt = None,
-    ) -> None:
-        super().__init__(net, X, Y, weights, prior, wrt)
+    def allocate(self) -> None:
         P = self.kept.size
-        _memory.room((2, P, P), net.dtype, "fit", INSTEAD)
+        _memory.room((2, P, P), self.net.dtype, "fit", INSTEAD)
         self.A, self.factor = np.empty((P, P)), np.empty((P, P))
-        self.at_once = net._engine.keeps_ggn(self.kept.columns)
+        self.at_once = self.net._engine.keeps_ggn(self.kept.columns)
         if self.at_once:
-            self.wanted |= {"ggn": self.A, "u": self.r, "vjp": self.g, "H": weights}
+            self.wanted |= {"ggn": self.A, "u": self.r, "vjp": self.g, "H": self.weights}
             self.activations = Activations()
-        self.source = net._source(X, wrt)
+        self.source = self.net._source(self.X, self.wrt)
         self.flat, self.step = self.A.reshape(-1), P + 1
         self.diagonal = self.flat[:: self.step]
 
@@ -177,18 +173,9 @@ class Primal(Problem):
 class Dual(Problem):
     """With J D^-1 J^T, (N m, N m): from the factors of J alone."""
 
-    def __init__(
-        self,
-        net: MLP,
-        X: Array,
-        Y: Array,
-        weights: Array | None,
-        prior: float | Array,
-        wrt: Wrt = None,
-    ) -> None:
-        super().__init__(net, X, Y, weights, prior, wrt)
-        _memory.room((3, Y.size, Y.size), net.dtype, "fit", INSTEAD)
-        self.root = None if weights is None else np.sqrt(weights)[:, None]
+    def allocate(self) -> None:
+        _memory.room((3, self.Y.size, self.Y.size), self.net.dtype, "fit", INSTEAD)
+        self.root = None if self.weights is None else np.sqrt(self.weights)[:, None]
         self.K: Array | None = None
 
     def linearise(self) -> None:
@@ -236,21 +223,12 @@ class MatrixFree(Problem):
     steps converge fast.
     """
 
-    def __init__(
-        self,
-        net: MLP,
-        X: Array,
-        Y: Array,
-        weights: Array | None,
-        prior: float | Array,
-        wrt: Wrt = None,
-    ) -> None:
-        super().__init__(net, X, Y, weights, prior, wrt)
+    def allocate(self) -> None:
         self.side, self.diagonal = 0, np.empty_like(self.g)
-        self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": weights}
+        self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": self.weights}
         self.held_activations: Activations | None = None  # those where it was linearised
-        numbers = self.N * (2 * sum(net.sizes[1:]) - net.sizes[-1])
-        if 2 * numbers * net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
+        numbers = self.N * (2 * sum(self.net.sizes[1:]) - self.net.sizes[-1])
+        if 2 * numbers * self.net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
             self.activations, self.held_activations = Activations(), Activations()
         self.tolerance = self.forced = LOOSEST
         self.norm = 0.0
