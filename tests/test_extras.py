@@ -69,6 +69,24 @@ def test_every_extra_is_here():
     assert {extra for _, extra, _ in CASES.values()} == extras - {"test", "bench", "docs", "all"}
 
 
+@pytest.mark.parametrize("call", ["from_torch(None)", "MLP([2, 2]).to_torch()"])
+def test_torch_may_arrive_later(call):
+    """As in a notebook, where it is installed after the message."""
+    pytest.importorskip("torch")
+    code = f"""
+import sys
+import deltanet as dn
+sys.modules["torch"] = None
+try:
+    dn.{call}
+except ImportError:
+    del sys.modules["torch"]
+print(dn.from_torch(dn.MLP([2, 3, 2], activation="sin", dtype="float64", seed=0).to_torch()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("MLP([2, 3, 2]"), done.stderr
+
+
 def test_every_module_imports_without_extras():
     """As tools do that walk through a package (pydoc, doctest)."""
     code = """

@@ -93,9 +93,9 @@ def from_torch(module: TorchModule) -> MLP:
     >>> dn.from_torch(module)
     MLP([4, 8, 2], activation=['tanh'], output='identity', dtype='float32')
     """
+    torch = package("torch", "torch", "from_torch")  # before the modules that are made with it
     from deltanet._io.torch import chain, fx, script
 
-    torch = package("torch", "torch", "from_torch")
     live: Any = getattr(module, "_orig_mod", module)  # of torch.compile
     if not isinstance(live, torch.nn.Module):
         raise TypeError(
