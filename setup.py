@@ -22,10 +22,13 @@ MODULES = (
     "buffers",
     "hold",
     "cholesky",
+    "curvature",
+    "lone",
     "context",
     "work",
     "engine",
     "tiles",
+    "capi",
 )
 
 # SciPy >= 1.18 says how wide the integers of its BLAS are; before, they were int.

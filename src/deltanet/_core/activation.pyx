@@ -3,6 +3,7 @@
 Symbols: net.pxd.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_INCREF
 from cython cimport floating
 from libc.math cimport exp, log1p
@@ -26,6 +27,19 @@ cnp.import_array()
 # Names in the order of their codes: the element-wise ones of vecmath.h, then the coupled ones.
 NAMES = (*DN_NAMES.decode().split(), "softmax", "log_softmax")
 
+cdef const char* C_NAMES[64]
+cdef tuple _encoded = tuple(name.encode() for name in NAMES)  # they stay where they are
+cdef Py_ssize_t _code
+for _code in range(len(_encoded)):
+    C_NAMES[_code] = <const char*> PyBytes_AS_STRING(_encoded[_code])
+
+
+cdef const char* activation_name(int activation) noexcept nogil:
+    """Of a code; "" of a registered activation."""
+    if activation < 0:
+        return ""
+    return C_NAMES[activation]
+
 
 cdef bint couples(int activation) noexcept nogil:
     return activation >= DN_num_activations
@@ -35,16 +49,20 @@ cdef bint is_log_softmax(int activation) noexcept nogil:
     return activation > DN_num_activations
 
 
-cdef void activate(floating* h, floating* fprime, const Layer* layer, Py_ssize_t size,
+cdef void activate(floating* h, floating* fprime, floating* fsecond, const Layer* layer, Py_ssize_t size,
                    int simd) noexcept nogil:
     """h := f(h), fprime := f'(h)    (size,)"""
+    cdef Py_ssize_t i
     if floating is double:
         dn_activate_f64(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
     else:
         dn_activate_f32(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
+    if fsecond != NULL:
+        for i in range(size):
+            fsecond[i] = -2 * h[i] * fprime[i] if layer.activation == 1 else 0
 
 
-cdef void call(floating* h, floating* fprime, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil:
+cdef void call(floating* h, floating* fprime, floating* fsecond, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil:
     """The same by the Python functions of a registered activation, under Python's lock    (size,)
 
     An exception goes into `failure`, and the numbers are zero then.

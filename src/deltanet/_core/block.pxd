@@ -48,7 +48,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             load_input(h[0], X, affine, net, N, B, job.context, team)
             meet(team)
         else:
-            forward(h, fprime, X, theta, affine, net, N, B, job.context, team, job.failure)
+            forward(h, fprime, <floating**> NULL, X, theta, affine, net, N, B, job.context, team, job.failure)
         outputs(job, at, zero, start, N, B, team)
     if job.lowest <= net.L and job.half != FIRST:
         prepare(job, at, zero, start, &layout)
@@ -87,8 +87,10 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
     if job.half == FIRST:
         return
     if job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR):
-        dy = tangent(<floating**> at.dh, <floating**> at.h, <floating**> at.fprime, <const floating*> job.v,
-                     <const floating*> job.theta, <const floating*> job.affine, net, B, job.context, team)
+        tangent(<floating**> at.dv, <floating**> at.dh, <floating**> at.h, <floating**> at.fprime,
+                <const floating*> job.v, <const floating*> job.theta, <const floating*> job.affine, net, B, job.context,
+                team)
+        dy = <floating*> at.dh[net.L]
     if job.wanted & TANGENT:
         unload(<floating*> job.Jv + start * m + i, m, dy + i * B, j - i, N, B, job.context)
     if job.wanted & GAUSS_NEWTON_VECTOR:

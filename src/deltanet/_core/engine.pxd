@@ -1,3 +1,4 @@
+from deltanet._core.lone cimport Handle
 from deltanet._core.net cimport Layer, Net
 from deltanet._core.plan cimport Job
 
@@ -12,6 +13,7 @@ cdef class Columns:
 
 cdef class Engine:
     cdef Net net
+    cdef Handle handle
     cdef Layer* layer
     cdef void** pointers
     cdef tuple functions
@@ -23,4 +25,5 @@ cdef class Engine:
     cpdef bint reads(self, X) noexcept
     cdef bint holds(self, array, int flags) noexcept
     cdef void prepare(self, Job* job, Py_ssize_t N, Columns columns) noexcept
+    cdef int alone(self, const void* x, void* y, void* jx, void* J) except -1
     cdef int serial(self, Job* job) except -1

@@ -19,10 +19,11 @@ from deltanet._core.activation cimport couples
 from deltanet._core.block cimport run_block
 from deltanet._core.context cimport CONTEXT, check
 from deltanet._core.hold cimport limit_thread
+from deltanet._core.lone cimport Handle, Lone, evaluate, factors, lone_bytes, open_work
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
-    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
+    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, POINTERS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
     activations_length, cut, diagonal_length, ggn_length, kept_length, kfac_side, lay_out, point_activations,
     vjp_length,
 )
@@ -86,6 +87,8 @@ cdef class Engine:
             self.flops += n_in * n_out
         self.net = Net(len(layers), theta.size, self.layer[1].n_in, self.layer[len(layers)].n_out, self.layer,
                        couples(self.layer[len(layers)].activation), scaled_input, scaled_output, self.pointers)
+        self.handle = Handle(&self.net, &CONTEXT, data(theta), data(affine), everything.column, everything.bias_column,
+                             self.is_double, any(each is not None for each in self.functions))
 
     def __dealloc__(self):
         free(self.layer)
@@ -206,7 +209,10 @@ cdef class Engine:
         if (1 if d == 1 else shape[0]) * self.flops > SERIAL_WORK:
             return None
         y = cnp.PyArray_SimpleNew(d, shape, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
-        self.prepare(&job, 1 if d == 1 else shape[0], self.everything)
+        if d == 1:
+            self.alone(data(X), data(y), NULL, NULL)
+            return y
+        self.prepare(&job, shape[0], self.everything)
         job.X, job.y, job.wanted = data(X), data(y), OUTPUTS
         self.serial(&job)
         return y
@@ -237,44 +243,67 @@ cdef class Engine:
             and apart(<cnp.ndarray> out, <cnp.ndarray> self.theta)
         ):
             return None
+        if N == 1:
+            for _ in range(repeats):
+                self.alone(data(X), NULL, data(out) if inputs else NULL, NULL if inputs else data(out))
+            return out
         self.prepare(&job, N, self.everything)
         job.X, job.lowest = data(X), 1
         if inputs:
             job.Jx, job.wanted = data(out), INPUT_JACOBIAN
         else:
             job.J, job.wanted = data(out), DENSE_ROWS
-        for _ in range(repeats):
-            self.serial(&job)
+        self.serial(&job)
         return out
 
     def factors(self, X):
         """The factors of one sample and W^(1), one behind the other (`jacobian.Factors`); None where X is no such."""
         cdef cnp.npy_intp length
         cdef Py_ssize_t k, L1 = self.net.L + 1
-        cdef Job job
         cdef Arena arena
-        cdef void** layers
+        cdef Failure failure = Failure(0, NULL)
+        cdef Lone at
         cdef char* numbers
         if not (self.net.m * self.net.P <= SERIAL_WORK and self.reads(X) and cnp.PyArray_NDIM(<cnp.ndarray> X) == 1):
             return None
         length = self.net.m + kept_length(&self.net, self.net.m, 1) + self.layer[1].n_in * self.layer[1].n_out
         buffer = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
-        self.prepare(&job, 1, self.everything)
-        job.X, job.y, job.lowest, job.wanted = data(X), data(buffer), 1, OUTPUTS | FACTORS
         arena = borrow()
-        arena.hold(2 * L1, 0)
-        layers, numbers = arena.pointers, <char*> job.y + self.net.m * self.itemsize
+        arena.hold(0, lone_bytes(&self.net, self.itemsize))
+        open_work(&at, &self.net, self.itemsize, arena.numbers)
+        numbers = <char*> data(buffer) + self.net.m * self.itemsize
         for k in range(1, L1):
-            layers[k] = numbers
+            at.h[k - 1] = numbers
             numbers += self.layer[k].n_in * self.itemsize
         for k in range(1, L1):
-            layers[L1 + k] = numbers
+            at.delta[k] = numbers
             numbers += self.net.m * self.layer[k].n_out * self.itemsize
-        memcpy(numbers, job.theta, self.layer[1].n_in * self.layer[1].n_out * self.itemsize)
-        job.kept_h, job.kept_delta = layers, layers + L1
-        self.serial(&job)
+        memcpy(numbers, data(self.theta), self.layer[1].n_in * self.layer[1].n_out * self.itemsize)
+        if self.is_double:
+            factors(&at, <const double*> data(X), <double*> data(buffer), <const double*> data(self.theta),
+                    <const double*> data(self.affine), &self.net, &CONTEXT, &failure)
+        else:
+            factors(&at, <const float*> data(X), <float*> data(buffer), <const float*> data(self.theta),
+                    <const float*> data(self.affine), &self.net, &CONTEXT, &failure)
         give_back(arena)
+        raise_from(&failure)
         return buffer
+
+    cdef int alone(self, const void* x, void* y, void* jx, void* J) except -1:
+        """y, dy/dx and the dense rows of one sample, as the C interface makes them."""
+        cdef Arena arena = borrow()
+        cdef Failure failure = Failure(0, NULL)
+        cdef Lone at
+        arena.hold(0, lone_bytes(&self.net, self.itemsize))
+        open_work(&at, &self.net, self.itemsize, arena.numbers)
+        if self.is_double:
+            evaluate(&at, <const double*> x, <double*> y, <double*> jx, <double*> J, <const double*> data(self.theta),
+                     <const double*> data(self.affine), &self.net, &CONTEXT, &failure)
+        else:
+            evaluate(&at, <const float*> x, <float*> y, <float*> jx, <float*> J, <const float*> data(self.theta),
+                     <const float*> data(self.affine), &self.net, &CONTEXT, &failure)
+        give_back(arena)
+        return raise_from(&failure)
 
     cdef int serial(self, Job* job) except -1:
         """One block, on this thread, with Python's lock: for calls that take microseconds."""
@@ -285,10 +314,10 @@ cdef class Engine:
         cdef Py_ssize_t B, nbytes
         job.B, job.failure = job.N, &failure
         B = 1 if job.N == 1 else whole_vectors(job.N, self.itemsize)
-        arena.hold(5 * (self.net.L + 1), 0)
+        arena.hold(POINTERS * (self.net.L + 1), 0)
         nbytes = lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
         if arena.numbers + nbytes > <char*> arena.memory + arena.size:
-            arena.hold(5 * (self.net.L + 1), nbytes)
+            arena.hold(POINTERS * (self.net.L + 1), nbytes)
             lay_out(&space, arena.pointers, arena.numbers, job, self.itemsize, job.N, B, 1)
         if self.is_double:
             run_block(job, &space, <double> 0, 0, job.N, B, 0, False, &alone)
@@ -409,7 +438,7 @@ cdef class Call(Work):
         self.team = threads if job.shared else 1
         nbytes = lay_out(&space, NULL, NULL, job, itemsize, job.B, job.B, self.team)
         try:
-            self.reserve(1 if job.shared else max(1, threads), self.team * 5 * (job.net.L + 1), nbytes)
+            self.reserve(1 if job.shared else max(1, threads), self.team * POINTERS * (job.net.L + 1), nbytes)
             if job.lanes > 1:
                 job.partial = self.extra((job.lanes - 1) * job.length * itemsize)
             if not job.context.tiles or job.form == FULL and job.wanted & COVARIANCE:
@@ -476,7 +505,7 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, bint add, int w
     cdef Py_ssize_t start = block * job.B, N = min(job.B, job.N - start)
     cdef Py_ssize_t B = 1 if job.B == 1 else whole_vectors(N, sizeof(floating))
     # pointers of each thread's own, also where they share the numbers: a late one must not set those of the others
-    lay_out(&space, own.pointers + team.rank * 5 * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
+    lay_out(&space, own.pointers + team.rank * POINTERS * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
     if job.activations != NULL:
         point_activations(space.h, space.fprime, <char*> (<floating*> job.activations + block * activations_length(
             job.net, whole_vectors(job.B, sizeof(floating)))), job.net, B, sizeof(floating))

@@ -1,4 +1,4 @@
-"""theta, X -> h, fprime; and the same with a tangent of theta (symbols: net.pxd).
+"""theta, X -> h, fprime, fsecond; and the same with a tangent of theta (symbols: net.pxd).
 
 If a team shares the block, each thread makes its rows of every layer and waits for those of the others. The Python
 functions of a registered activation are called for all rows at once, by the first of them.
@@ -14,11 +14,13 @@ from deltanet._core.pool cimport meet
 from deltanet._core.product cimport product
 
 
-cdef void forward(floating** h, floating** fprime, const floating* X, const floating* theta,
+cdef void forward(floating** h, floating** fprime, floating** fsecond, const floating* X, const floating* theta,
                   const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
                   const Context* context, const Team* team, Failure* failure) noexcept nogil:
+    """fsecond^(k) = f_k''(v^(k)) as well, unless it is NULL."""
     cdef Py_ssize_t k, i, j
     cdef const Layer* layer
+    cdef floating* second = NULL
     load_input(h[0], X, affine, net, N, B, context, team)
     for k in range(1, net.L + 1):
         meet(team)
@@ -30,9 +32,10 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         if net.functions[k] != NULL:
             meet(team)
             if team.rank == 0:
-                call(h[k], fprime[k], net.functions[k], layer.n_out * B, failure)
+                call(h[k], fprime[k], fsecond[k] if fsecond != NULL else NULL, net.functions[k], layer.n_out * B, failure)
         elif k < net.L or not net.coupled:
-            activate(h[k] + i * B, fprime[k] + i * B, layer, (j - i) * B, context.simd)
+            second = fsecond[k] + i * B if fsecond != NULL else NULL
+            activate(h[k] + i * B, fprime[k] + i * B, second, layer, (j - i) * B, context.simd)
     meet(team)
     if net.coupled:
         if team.rank == 0:
@@ -40,46 +43,49 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         meet(team)
     if net.scaled_output:
         share(&i, &j, net.m, team)
-        scale_output(h[net.L], fprime[net.L], affine + 2 * net.n_0, net, i, j, B)
+        scale_output(h[net.L], fprime[net.L], fsecond[net.L] if fsecond != NULL else NULL, affine + 2 * net.n_0, net, i,
+                     j, B)
         meet(team)
 
 
-cdef floating* tangent(floating** work, floating** h, floating** fprime, const floating* v,
-                       const floating* theta, const floating* affine, const Net* net, Py_ssize_t B,
-                       const Context* context, const Team* team) noexcept nogil:
+cdef void tangent(floating** dv, floating** dh, floating** h, floating** fprime, const floating* v,
+                  const floating* theta, const floating* affine, const Net* net, Py_ssize_t B, const Context* context,
+                  const Team* team) noexcept nogil:
     """dh^(L) = J v    (m, B)
 
     dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k),    dh^(k) = fprime^(k) dv^(k)
 
-    V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. `work` has two arrays (n_k, B).
+    V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. Either v or dh[0] is zero if it is NULL.
+    dh[k] may be dv[k], but for a coupled output.
     """
     cdef Py_ssize_t k, i, j
-    cdef floating* dh = NULL
-    cdef floating* dv = work[0]
     cdef const Layer* layer
     cdef const floating* scale = affine + 2 * net.n_0 + net.m
     for k in range(1, net.L + 1):
         layer = &net.layer[k]
         share(&i, &j, layer.n_out, team)
-        affine_map(dv, h[k - 1], v, layer, i, j, B, k == 1, context)
-        if dh != NULL:
+        if v != NULL:
+            affine_map(dv[k], h[k - 1], v, layer, i, j, B, k == 1, context)
+        else:
+            memset(dv[k] + i * B, 0, (j - i) * B * sizeof(floating))
+        if dh[k - 1] != NULL:
             if layer.op == ELEMENTWISE:
-                memcpy(dv + i * B, dh + i * B, (j - i) * B * sizeof(floating))
+                memcpy(dv[k] + i * B, dh[k - 1] + i * B, (j - i) * B * sizeof(floating))
             elif B == 1:
-                dots(context.simd, dv + i, theta + layer.offset + i * layer.n_in, dh, dv + i, j - i, layer.n_in)
+                dots(context.simd, dv[k] + i, theta + layer.offset + i * layer.n_in, dh[k - 1], dv[k] + i, j - i,
+                     layer.n_in)
             else:
-                product(dv + i * B, B, theta + layer.offset + i * layer.n_in, layer.n_in, 1, dh, B, j - i, B,
+                product(dv[k] + i * B, B, theta + layer.offset + i * layer.n_in, layer.n_in, 1, dh[k - 1], B, j - i, B,
                         layer.n_in, <const floating*> NULL, True, context)
         if k < net.L or not net.coupled:
-            multiply(context.simd, dv + i * B, fprime[k] + i * B, (j - i) * B)
-        dh, dv = dv, work[k % 2]
+            if dh[k] != dv[k]:
+                memcpy(dh[k] + i * B, dv[k] + i * B, (j - i) * B * sizeof(floating))
+            multiply(context.simd, dh[k] + i * B, fprime[k] + i * B, (j - i) * B)
         meet(team)
     if net.coupled:
         if team.rank == 0:
-            coupled_tangent(dv, dh, fprime[net.L], scale, net, B)
+            coupled_tangent(dh[net.L], dv[net.L], fprime[net.L], scale, net, B)
         meet(team)
-        dh = dv
-    return dh
 
 
 cdef inline void affine_map(floating* v, const floating* h, const floating* theta, const Layer* layer,
@@ -125,15 +131,17 @@ cdef void load_input(floating* h, const floating* X, const floating* affine, con
                 h[q * B + s] = (h[q * B + s] - affine[q]) / affine[n + q]
 
 
-cdef inline void scale_output(floating* y, floating* fprime, const floating* affine, const Net* net,
+cdef inline void scale_output(floating* y, floating* fprime, floating* fsecond, const floating* affine, const Net* net,
                               Py_ssize_t i, Py_ssize_t j, Py_ssize_t B) noexcept nogil:
-    """y = h^(L) * scale + shift, and the slope with it    (m, B)"""
+    """y = h^(L) * scale + shift, and the slope and its slope with it    (m, B)"""
     cdef Py_ssize_t s, o, m = net.m
     for o in range(i, j):
         for s in range(B):
             y[o * B + s] = y[o * B + s] * affine[m + o] + affine[o]
             if not net.coupled:
                 fprime[o * B + s] *= affine[m + o]
+            if not net.coupled and fsecond != NULL:
+                fsecond[o * B + s] *= affine[m + o]
 
 
 cdef inline void coupled_tangent(floating* dy, const floating* dv, const floating* p, const floating* scale,

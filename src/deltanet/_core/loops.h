@@ -1,7 +1,9 @@
-/* The plain loops of the core: loops_body.h for each type and level. AVX2 is the widest that pays.
+/* The plain loops of the core: loops_body.h for each type and level. AVX2 is the widest that pays;
+ * its loops of a lone sample are those of lone_body.h.
  *
  * Of a lone sample, whose products are these and no others:
  *   dn_outer      out := d (x) g                  out (n_out, n_in), d (n_out,), g (n_in,)
+ *   dn_fold_outer out := out + d (x) g          the same
  *   dn_dots       c := start + A b                c (M,), A (M, K), b (K,), start (M,) or NULL
  *   dn_combine    C := A B                        C (M, N), A (M, K), B (K, N)
  * Of a block with samples s = 0 .. B-1 in its lanes:
@@ -18,9 +20,14 @@
 #define DN_LOOPS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "simd.h"
 #include "squares.h"
+
+#if DN_LEVELS
+#include <immintrin.h>
+#endif
 
 #define DN_JOIN_(name, type, level) dn_##name##_##type##_##level
 #define DN_JOIN(name, type, level) DN_JOIN_(name, type, level)
@@ -28,15 +35,27 @@
 
 #define DN_TYPE f64
 #define DN_REAL double
+#define DN_VEC __m256d
+#define DN_WIDTH 4
+#define DN_OP(name) _mm256_##name##_pd
 #include "loops_levels.h"
 #undef DN_TYPE
 #undef DN_REAL
+#undef DN_VEC
+#undef DN_WIDTH
+#undef DN_OP
 
 #define DN_TYPE f32
 #define DN_REAL float
+#define DN_VEC __m256
+#define DN_WIDTH 8
+#define DN_OP(name) _mm256_##name##_ps
 #include "loops_levels.h"
 #undef DN_TYPE
 #undef DN_REAL
+#undef DN_VEC
+#undef DN_WIDTH
+#undef DN_OP
 
 #define DN_LOOP_OF(name, type, parameters, arguments)                                              \
     static inline void dn_##name##_##type parameters {                                             \
@@ -48,6 +67,7 @@
 
 #define DN_LOOPS(type, real)                                                                       \
     DN_LOOP_OF(outer, type, (int simd, real *out, const real *d, const real *g, ptrdiff_t n_out, ptrdiff_t n_in), (out, d, g, n_out, n_in)) \
+    DN_LOOP_OF(fold_outer, type, (int simd, real *out, const real *d, const real *g, ptrdiff_t n_out, ptrdiff_t n_in), (out, d, g, n_out, n_in)) \
     DN_LOOP_OF(dots, type, (int simd, real *c, const real *A, const real *b, const real *start, ptrdiff_t M, ptrdiff_t K), (c, A, b, start, M, K)) \
     DN_LOOP_OF(combine, type, (int simd, real *C, const real *A, const real *B, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K), (C, A, B, M, N, K)) \
     DN_LOOP_OF(multiply, type, (int simd, real *C, const real *A, ptrdiff_t n), (C, A, n)) \

@@ -7,6 +7,10 @@ cdef extern from "loops.h" nogil:
                       Py_ssize_t n_in) noexcept
     void dn_outer_f32(int simd, float* out, const float* d, const float* g, Py_ssize_t n_out,
                       Py_ssize_t n_in) noexcept
+    void dn_fold_outer_f64(int simd, double* out, const double* d, const double* g, Py_ssize_t n_out,
+                           Py_ssize_t n_in) noexcept
+    void dn_fold_outer_f32(int simd, float* out, const float* d, const float* g, Py_ssize_t n_out,
+                           Py_ssize_t n_in) noexcept
     void dn_dots_f64(int simd, double* c, const double* A, const double* b, const double* start, Py_ssize_t M,
                      Py_ssize_t K) noexcept
     void dn_dots_f32(int simd, float* c, const float* A, const float* b, const float* start, Py_ssize_t M,
@@ -51,6 +55,23 @@ cdef inline void outer(int simd, floating* out, const floating* d, const floatin
         dn_outer_f64(simd, out, d, g, n_out, n_in)
     else:
         dn_outer_f32(simd, out, d, g, n_out, n_in)
+
+
+cdef inline void fold_outer(int simd, floating* out, const floating* d, const floating* g, Py_ssize_t n_out,
+                            Py_ssize_t n_in) noexcept nogil:
+    if floating is double:
+        dn_fold_outer_f64(simd, out, d, g, n_out, n_in)
+    else:
+        dn_fold_outer_f32(simd, out, d, g, n_out, n_in)
+
+
+cdef inline void add_outer(int simd, floating* out, const floating* d, const floating* g, Py_ssize_t n_out,
+                           Py_ssize_t n_in, bint add) noexcept nogil:
+    """Folded into what is there, or written."""
+    if add:
+        fold_outer(simd, out, d, g, n_out, n_in)
+    else:
+        outer(simd, out, d, g, n_out, n_in)
 
 
 cdef inline void dots(int simd, floating* c, const floating* A, const floating* b, const floating* start,

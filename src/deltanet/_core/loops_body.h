@@ -1,5 +1,16 @@
 /* The loops of one type at one level; included by loops_levels.h alone. */
 
+DN_TARGET static void DN_NAME(fold_outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
+                                          const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in) {
+    for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
+        for (ptrdiff_t i = 0; i < n_in; i++)
+            out[i] += d[j] * g[i];
+}
+
+#if DN_LEVELS && DN_LEVEL == 1
+#include "lone_body.h"
+#else
+
 DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
                                      const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in) {
     if (n_in == 1) { /* a loop that is worth vectors */
@@ -49,6 +60,8 @@ DN_TARGET static void DN_NAME(combine)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN
                 C[j] += A[k] * b[j];
     }
 }
+
+#endif
 
 DN_TARGET static void DN_NAME(multiply)(DN_REAL *DN_RESTRICT C, const DN_REAL *DN_RESTRICT A, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++)

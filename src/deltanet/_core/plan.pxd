@@ -24,6 +24,7 @@ cdef enum:               # what is wanted, or'd together
     GAUSS_NEWTON_VECTOR = 8192  # J^T H J v in one pass: J v of a block is the seed of its VJP, H (N,)
 
 cdef enum:
+    POINTERS = 7                   # arrays of a pointer to each layer, in a workspace
     BLOCK_BYTES = 256 * 1024       # of a block's workspace: half of a small L2 cache
     BLOCK_SAMPLES = 256            # at most
     LEAST_VECTORS = 2              # at least, of samples in a block
@@ -106,7 +107,8 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void** delta
     void** rows                    # h and delta sample by sample, for dense rows
     void** delta_rows
-    void* dh[2]
+    void** dv                      # tangents of v and h
+    void** dh
     void* left
     void* H
     void* u
@@ -158,7 +160,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
                                Py_ssize_t N, Py_ssize_t B, Py_ssize_t threads) noexcept nogil:
     """Pointers into a workspace that begins at `numbers`; the bytes that it takes.
 
-    `layers` holds 5 (L + 1) pointers, or is NULL where only the bytes are asked for; `threads` share the block.
+    `layers` holds POINTERS (L + 1) pointers, or is NULL where only the bytes are asked for; `threads` share the block.
     """
     cdef const Net* net = job.net
     cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
@@ -169,7 +171,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     cdef Supply free = Supply(numbers, itemsize)
     cdef void* turns[2]
     at.h, at.fprime, at.delta = layers, layers + L1, layers + 2 * L1
-    at.rows, at.delta_rows = layers + 3 * L1, layers + 4 * L1
+    at.rows, at.delta_rows, at.dv, at.dh = layers + 3 * L1, layers + 4 * L1, layers + 5 * L1, layers + 6 * L1
     for k in range(L1):
         n = net.n_0 if k == 0 else net.layer[k].n_out
         widest = max(widest, n)
@@ -184,7 +186,10 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
             place(layers, 2 * L1 + k, turns[k % 2])
     stack = whole_vectors(widest, itemsize) * N
     for k in range(2):
-        at.dh[k] = take(&free, widest * B, (wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0)
+        turns[k] = take(&free, widest * B, (wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0)
+    for k in range(L1):
+        place(layers, 5 * L1 + k, turns[k % 2])
+        place(layers, 6 * L1 + k, NULL if k == 0 else turns[(k + (k == net.L and net.coupled)) % 2])
     at.left = take(&free, r * widest * B, job.H != NULL)
     at.H = take(&free, r * r * B if job.full_H else B, job.H != NULL)
     at.u = take(&free, max(r, net.m) * B, job.contracted or (wanted & GAUSS_NEWTON_VECTOR) != 0)
