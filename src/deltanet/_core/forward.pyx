@@ -30,9 +30,9 @@ cdef void forward(floating** h, floating** fprime, const floating* X, const floa
         if net.functions[k] != NULL:
             meet(team)
             if team.rank == 0:
-                call(h[k], fprime[k], net.functions[k], layer.n_out * B, failure)
+                call(h[k], fprime[k], <floating*> NULL, net.functions[k], layer.n_out * B, failure)
         elif k < net.L or not net.coupled:
-            activate(h[k] + i * B, fprime[k] + i * B, layer, (j - i) * B, context.simd)
+            activate(h[k] + i * B, fprime[k] + i * B, <floating*> NULL, layer, (j - i) * B, context.simd)
     meet(team)
     if net.coupled:
         if team.rank == 0:
