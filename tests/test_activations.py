@@ -24,73 +24,138 @@ def tanhshrink(v):
         return v - mp.tanh(v)
 
 
-# name -> (f, f') from their definitions; the slope at a kink is the left one.
+def flat(v, *parameters):
+    return mp.mpf(0)
+
+
+def sigmoid_second(v):
+    return sigmoid(v) * sigmoid(-v) * (sigmoid(-v) - sigmoid(v))
+
+
+def silu_second(u):
+    return sigmoid(u) * sigmoid(-u) * (2 + u * (sigmoid(-u) - sigmoid(u)))
+
+
+def mish_second(v):
+    """By the product rule of v t, t = tanh(p), p = log(1 + exp(v)): t' = sech(p)^2 s, t'' = sech(p)^2 (s' - 2 t s^2)."""
+    p, s = mp.log1p(mp.exp(v)), sigmoid(v)
+    return mp.sech(p) ** 2 * (2 * s + v * (s * sigmoid(-v) - 2 * mp.tanh(p) * s**2))
+
+
+# name -> (f, f', f'') from their definitions; at a kink f' and f'' are the left ones.
 EXACT = {
-    "identity": (lambda v: v, lambda v: mp.mpf(1)),
-    "tanh": (lambda v: mp.tanh(v), lambda v: mp.sech(v) ** 2),
+    "identity": (lambda v: v, lambda v: mp.mpf(1), flat),
+    "tanh": (
+        lambda v: mp.tanh(v),
+        lambda v: mp.sech(v) ** 2,
+        lambda v: -2 * mp.tanh(v) * mp.sech(v) ** 2,
+    ),
     "lecun_tanh": (
         lambda v: mp.mpf("1.7159") * mp.tanh(2 * v / 3),
         lambda v: mp.mpf("1.7159") * 2 / 3 * mp.sech(2 * v / 3) ** 2,
+        lambda v: -mp.mpf("1.7159") * 8 / 9 * mp.tanh(2 * v / 3) * mp.sech(2 * v / 3) ** 2,
     ),
-    "sigmoid": (lambda v: sigmoid(v), lambda v: sigmoid(v) * sigmoid(-v)),
-    "relu": (lambda v: max(v, mp.mpf(0)), lambda v: mp.mpf(v > 0)),
-    "leaky_relu": (lambda v, a: v if v > 0 else a * v, lambda v, a: mp.mpf(1) if v > 0 else a),
+    "sigmoid": (lambda v: sigmoid(v), lambda v: sigmoid(v) * sigmoid(-v), sigmoid_second),
+    "relu": (lambda v: max(v, mp.mpf(0)), lambda v: mp.mpf(v > 0), flat),
+    "leaky_relu": (
+        lambda v, a: v if v > 0 else a * v,
+        lambda v, a: mp.mpf(1) if v > 0 else a,
+        flat,
+    ),
     "elu": (
         lambda v, a: v if v > 0 else a * mp.expm1(v),
         lambda v, a: mp.mpf(1) if v > 0 else a * mp.exp(v),
+        lambda v, a: mp.mpf(0) if v > 0 else a * mp.exp(v),
     ),
     "selu": (
         lambda v: LAMBDA * (v if v > 0 else ALPHA * mp.expm1(v)),
         lambda v: LAMBDA * (1 if v > 0 else ALPHA * mp.exp(v)),
+        lambda v: mp.mpf(0) if v > 0 else LAMBDA * ALPHA * mp.exp(v),
     ),
-    "softplus": (lambda v, a: mp.log1p(mp.exp(a * v)) / a, lambda v, a: sigmoid(a * v)),
+    "softplus": (
+        lambda v, a: mp.log1p(mp.exp(a * v)) / a,
+        lambda v, a: sigmoid(a * v),
+        lambda v, a: a * sigmoid(a * v) * sigmoid(-a * v),
+    ),
     "gelu": (
         lambda v: v * mp.erfc(-v / mp.sqrt(2)) / 2,
         lambda v: mp.erfc(-v / mp.sqrt(2)) / 2 + v * mp.exp(-v * v / 2) / mp.sqrt(2 * mp.pi),
+        lambda v: (2 - v * v) * mp.exp(-v * v / 2) / mp.sqrt(2 * mp.pi),
     ),
-    "gelu_tanh": (lambda v: gelu_tanh(v), lambda v: gelu_tanh_slope(v)),
+    "gelu_tanh": (
+        lambda v: gelu_tanh(v),
+        lambda v: gelu_tanh_slope(v),
+        lambda v: gelu_tanh_second(v),
+    ),
     "silu": (
         lambda v: v * sigmoid(v),
         lambda v: sigmoid(v) + v * sigmoid(v) * sigmoid(-v),
+        silu_second,
     ),
-    "softsign": (lambda v: v / (1 + abs(v)), lambda v: 1 / (1 + abs(v)) ** 2),
-    "gaussian": (lambda v: mp.exp(-v * v), lambda v: -2 * v * mp.exp(-v * v)),
-    "sin": (lambda v: mp.sin(v), lambda v: mp.cos(v)),
-    "relu6": (lambda v: min(max(v, mp.mpf(0)), mp.mpf(6)), lambda v: mp.mpf(0 < v <= 6)),
-    "hardtanh": (lambda v, a, b: min(max(v, a), b), lambda v, a, b: mp.mpf(a < v <= b)),
+    "softsign": (
+        lambda v: v / (1 + abs(v)),
+        lambda v: 1 / (1 + abs(v)) ** 2,
+        lambda v: mp.mpf(-2 if v > 0 else 2) / (1 + abs(v)) ** 3,
+    ),
+    "gaussian": (
+        lambda v: mp.exp(-v * v),
+        lambda v: -2 * v * mp.exp(-v * v),
+        lambda v: (4 * v * v - 2) * mp.exp(-v * v),
+    ),
+    "sin": (lambda v: mp.sin(v), lambda v: mp.cos(v), lambda v: -mp.sin(v)),
+    "relu6": (lambda v: min(max(v, mp.mpf(0)), mp.mpf(6)), lambda v: mp.mpf(0 < v <= 6), flat),
+    "hardtanh": (lambda v, a, b: min(max(v, a), b), lambda v, a, b: mp.mpf(a < v <= b), flat),
     "hardsigmoid": (
         lambda v: min(max(v + 3, mp.mpf(0)), mp.mpf(6)) / 6,
         lambda v: mp.mpf(-3 < v <= 3) / 6,
+        flat,
     ),
     "hardswish": (
         lambda v: v * min(max(v + 3, mp.mpf(0)), mp.mpf(6)) / 6,
         lambda v: mp.mpf(1) if v > 3 else (2 * v + 3) / 6 if v > -3 else mp.mpf(0),
+        lambda v: mp.mpf(-3 < v <= 3) / 3,
     ),
     "celu": (
         lambda v, a: v if v > 0 else a * mp.expm1(v / a),
         lambda v, a: mp.mpf(1) if v > 0 else mp.exp(v / a),
+        lambda v, a: mp.mpf(0) if v > 0 else mp.exp(v / a) / a,
     ),
     "mish": (
         lambda v: v * mp.tanh(mp.log1p(mp.exp(v))),
         lambda v: mp.tanh(mp.log1p(mp.exp(v))) + v * mp.sech(mp.log1p(mp.exp(v))) ** 2 * sigmoid(v),
+        mish_second,
     ),
-    "exp": (mp.exp, mp.exp),
-    "logsigmoid": (lambda v: -mp.log1p(mp.exp(-v)), lambda v: sigmoid(-v)),
-    "tanhshrink": (tanhshrink, lambda v: mp.tanh(v) ** 2),
+    "exp": (mp.exp, mp.exp, mp.exp),
+    "logsigmoid": (
+        lambda v: -mp.log1p(mp.exp(-v)),
+        lambda v: sigmoid(-v),
+        lambda v: -sigmoid(v) * sigmoid(-v),
+    ),
+    "tanhshrink": (
+        tanhshrink,
+        lambda v: mp.tanh(v) ** 2,
+        lambda v: 2 * mp.tanh(v) * mp.sech(v) ** 2,
+    ),
     "softshrink": (
         lambda v, a: v - a if v > a else v + a if v < -a else mp.mpf(0),
         lambda v, a: mp.mpf(v > a or v <= -a),
+        flat,
     ),
-    "threshold": (lambda v, a, b: v if v > a else b, lambda v, a, b: mp.mpf(v > a)),
+    "threshold": (lambda v, a, b: v if v > a else b, lambda v, a, b: mp.mpf(v > a), flat),
     "swish": (
         lambda v, a: v * sigmoid(a * v),
         lambda v, a: sigmoid(a * v) + a * v * sigmoid(a * v) * sigmoid(-a * v),
+        lambda v, a: a * silu_second(a * v),
     ),
-    "cos": (mp.cos, lambda v: -mp.sin(v)),
-    "abs": (abs, lambda v: mp.mpf(1 if v > 0 else -1)),
-    "square": (lambda v: v * v, lambda v: 2 * v),
-    "erf": (mp.erf, lambda v: 2 / mp.sqrt(mp.pi) * mp.exp(-v * v)),
-    "atan": (mp.atan, lambda v: 1 / (1 + v * v)),
+    "cos": (mp.cos, lambda v: -mp.sin(v), lambda v: -mp.cos(v)),
+    "abs": (abs, lambda v: mp.mpf(1 if v > 0 else -1), flat),
+    "square": (lambda v: v * v, lambda v: 2 * v, lambda v: mp.mpf(2)),
+    "erf": (
+        mp.erf,
+        lambda v: 2 / mp.sqrt(mp.pi) * mp.exp(-v * v),
+        lambda v: -4 * v / mp.sqrt(mp.pi) * mp.exp(-v * v),
+    ),
+    "atan": (mp.atan, lambda v: 1 / (1 + v * v), lambda v: -2 * v / (1 + v * v) ** 2),
 }
 
 
@@ -103,6 +168,17 @@ def gelu_tanh_slope(v):
     u = mp.sqrt(2 / mp.pi) * (v + mp.mpf("0.044715") * v**3)
     du = mp.sqrt(2 / mp.pi) * (1 + 3 * mp.mpf("0.044715") * v**2)
     return sigmoid(2 * u) + 2 * v * sigmoid(2 * u) * sigmoid(-2 * u) * du
+
+
+def gelu_tanh_second(v):
+    """v s(w): 2 s' w' + v (s'' w'^2 + s' w'')"""
+    r = 2 * mp.sqrt(2 / mp.pi)
+    w, w1, w2 = (
+        r * (v + mp.mpf("0.044715") * v**3),
+        r * (1 + 3 * mp.mpf("0.044715") * v**2),
+        r * 6 * mp.mpf("0.044715") * v,
+    )
+    return sigmoid(w) * sigmoid(-w) * (2 * w1 + v * w2) + v * sigmoid_second(w) * w1**2
 
 
 GATED = ("gelu", "gelu_tanh", "silu", "mish", "swish")

@@ -1,9 +1,11 @@
-/* The largest error of every activation and slope, in units in the last place, against libquadmath.
+/* The largest error of every activation, slope and second derivative, in units in the last place, against libquadmath.
  *
- * ulp POINTS CODE: for that activation, lines "name type level f slope". The formulas are the definitions, at
+ * ulp POINTS CODE: for that activation, lines "name type level f slope second". The formulas are the definitions, at
  * 113 bits; the points are spread over all exponents, the range where the function changes, and the zero of
- * its slope. Then lines "name dense level f slope": float against double, at every 251st of all floats. Last, lines
- * "name place level 0 0", with the numbers of values that change with the length of the row or the place in it.
+ * its slope. The unit of f'' is that of max(|f''|, its largest / 8). Then lines "name dense level f slope second": float
+ * against double, at every 251st of all floats. Last, lines "name place level 0 0 0": how many values change with the
+ * length of the row or the place in it, how many writes go beyond a row, and how many values of f and f' change where
+ * f'' is not asked for.
  */
 #include "vecmath.h"
 
@@ -39,63 +41,123 @@ static quad tanhshrink(quad v) {
     return fabsq(v) < 1e-3Q ? v * y * (c[0] + y * (c[1] + y * (c[2] + y * (c[3] + y * c[4])))) : v - tanhq(v);
 }
 
-static void exact(int code, quad a, quad b, quad v, quad *f, quad *slope) {
+static quad slope_of_sigmoid(quad v) { return sigmoid(v) * sigmoid(-v); }
+
+/* (s(v) s(-v))', and (v s(v))'' */
+static quad bend_of_sigmoid(quad v) { return slope_of_sigmoid(v) * (sigmoid(-v) - sigmoid(v)); }
+static quad bend_of_silu(quad v) { return 2 * slope_of_sigmoid(v) + v * bend_of_sigmoid(v); }
+
+static void exact(int code, quad a, quad b, quad v, quad *f, quad *slope, quad *second) {
     const quad lambda = 1.0507009873554804934193349852946Q, alpha = 1.6732632423543772848170429916717Q;
     const quad c = 1.7159Q, r = sqrtq(2 / M_PIq);
-    quad s, u;
+    quad s, u, du;
+    *second = 0;
     switch (code) {
     case 0: *f = v; *slope = 1; break;
-    case 1: *f = tanhq(v); *slope = 4 * sigmoid(2 * v) * sigmoid(-2 * v); break;
-    case 2: *f = c * tanhq(2 * v / 3); *slope = c * 8 / 3 * sigmoid(4 * v / 3) * sigmoid(-4 * v / 3); break;
-    case 3: *f = sigmoid(v); *slope = sigmoid(v) * sigmoid(-v); break;
+    case 1: *f = tanhq(v); *slope = 4 * sigmoid(2 * v) * sigmoid(-2 * v); *second = -2 * *f * *slope; break;
+    case 2:
+        *f = c * tanhq(2 * v / 3); *slope = c * 8 / 3 * sigmoid(4 * v / 3) * sigmoid(-4 * v / 3);
+        *second = -4 / 3.Q * *f / c * *slope;
+        break;
+    case 3: *f = sigmoid(v); *slope = sigmoid(v) * sigmoid(-v); *second = bend_of_sigmoid(v); break;
     case 4: *f = v > 0 ? v : 0; *slope = v > 0; break;
     case 5: *f = v > 0 ? v : a * v; *slope = v > 0 ? 1 : a; break;
-    case 6: *f = v > 0 ? v : a * expm1q(v); *slope = v > 0 ? 1 : a * expq(v); break;
-    case 7: *f = lambda * (v > 0 ? v : alpha * expm1q(v)); *slope = lambda * (v > 0 ? 1 : alpha * expq(v)); break;
-    case 8: *f = (v > 0 ? v : 0) + log1pq(expq(-fabsq(a * v))) / a; *slope = sigmoid(a * v); break;
-    case 9: s = erfcq(-v / M_SQRT2q) / 2; *f = v * s; *slope = s + v * expq(-v * v / 2) / sqrtq(2 * M_PIq); break;
-    case 10:
-        u = 2 * r * (v + 0.044715Q * v * v * v), s = sigmoid(u);
-        *f = v * s, *slope = s * (1 + v * sigmoid(-u) * 2 * r * (1 + 3 * 0.044715Q * v * v));
+    case 6: *f = v > 0 ? v : a * expm1q(v); *slope = v > 0 ? 1 : a * expq(v); *second = v > 0 ? 0 : *slope; break;
+    case 7:
+        *f = lambda * (v > 0 ? v : alpha * expm1q(v)); *slope = lambda * (v > 0 ? 1 : alpha * expq(v));
+        *second = v > 0 ? 0 : *slope;
         break;
-    case 11: *f = v * sigmoid(v); *slope = sigmoid(v) * (1 + v * sigmoid(-v)); break;
-    case 12: *f = v / (1 + fabsq(v)); *slope = 1 / ((1 + fabsq(v)) * (1 + fabsq(v))); break;
-    case 13: *f = expq(-v * v); *slope = -2 * v * *f; break;
-    case 14: *f = sinq(v); *slope = cosq(v); break;
+    case 8:
+        *f = (v > 0 ? v : 0) + log1pq(expq(-fabsq(a * v))) / a; *slope = sigmoid(a * v);
+        *second = a * slope_of_sigmoid(a * v);
+        break;
+    case 9:
+        s = erfcq(-v / M_SQRT2q) / 2, u = expq(-v * v / 2) / sqrtq(2 * M_PIq);
+        *f = v * s, *slope = s + v * u, *second = (2 - v * v) * u;
+        break;
+    case 10:
+        u = 2 * r * (v + 0.044715Q * v * v * v), du = 2 * r * (1 + 3 * 0.044715Q * v * v), s = sigmoid(u);
+        *f = v * s, *slope = s * (1 + v * sigmoid(-u) * du);
+        *second = slope_of_sigmoid(u) * (2 * du + v * 2 * r * 6 * 0.044715Q * v) + v * bend_of_sigmoid(u) * du * du;
+        break;
+    case 11: *f = v * sigmoid(v); *slope = sigmoid(v) * (1 + v * sigmoid(-v)); *second = bend_of_silu(v); break;
+    case 12:
+        *f = v / (1 + fabsq(v)); *slope = 1 / ((1 + fabsq(v)) * (1 + fabsq(v)));
+        *second = (v > 0 ? -2 : 2) / powq(1 + fabsq(v), 3);
+        break;
+    case 13: *f = expq(-v * v); *slope = -2 * v * *f; *second = (4 * v * v - 2) * *f; break;
+    case 14: *f = sinq(v); *slope = cosq(v); *second = -*f; break;
     case 15: *f = v > 6 ? 6 : v > 0 ? v : 0; *slope = v > 0 && v <= 6; break;
     case 16: *f = v > b ? b : v > a ? v : a; *slope = v > a && v <= b; break;
     case 17: *f = v > 3 ? 1 : v > -3 ? (v + 3) / 6 : 0; *slope = v > -3 && v <= 3 ? 1 / 6.Q : 0; break;
     case 18:
         *f = v > 3 ? v : v > -3 ? v * (v + 3) / 6 : 0;
         *slope = v > 3 ? 1 : v > -3 ? (2 * v + 3) / 6 : 0;
+        *second = v > -3 && v <= 3 ? 1 / 3.Q : 0;
         break;
-    case 19: *f = v > 0 ? v : a * expm1q(v / a); *slope = v > 0 ? 1 : expq(v / a); break;
+    case 19:
+        *f = v > 0 ? v : a * expm1q(v / a); *slope = v > 0 ? 1 : expq(v / a);
+        *second = v > 0 ? 0 : *slope / a;
+        break;
     case 20:
         s = tanhq(log1pq(expq(-fabsq(v))) + (v > 0 ? v : 0));
-        *f = v * s, *slope = s + v * (1 - s) * (1 + s) * sigmoid(v);
+        u = sigmoid(v), du = (1 - s) * (1 + s) * u;
+        *f = v * s, *slope = s + v * du, *second = 2 * du + v * du * (1 - u - 2 * s * u);
         break;
-    case 21: *f = *slope = expq(v); break;
-    case 22: *f = (v < 0 ? v : 0) - log1pq(expq(-fabsq(v))); *slope = sigmoid(-v); break;
-    case 23: *f = tanhshrink(v); *slope = tanhq(v) * tanhq(v); break;
+    case 21: *f = *slope = *second = expq(v); break;
+    case 22:
+        *f = (v < 0 ? v : 0) - log1pq(expq(-fabsq(v))); *slope = sigmoid(-v);
+        *second = -slope_of_sigmoid(v);
+        break;
+    case 23:
+        *f = tanhshrink(v); *slope = tanhq(v) * tanhq(v);
+        *second = 2 * tanhq(v) * (4 * sigmoid(2 * v) * sigmoid(-2 * v));
+        break;
     case 24: *f = v > a ? v - a : v < -a ? v + a : 0; *slope = v > a || v <= -a; break;
     case 25: *f = v > a ? v : b; *slope = v > a; break;
-    case 26: s = sigmoid(a * v); *f = v * s; *slope = s * (1 + a * v * sigmoid(-a * v)); break;
-    case 27: *f = cosq(v); *slope = -sinq(v); break;
+    case 26:
+        s = sigmoid(a * v); *f = v * s; *slope = s * (1 + a * v * sigmoid(-a * v));
+        *second = a * bend_of_silu(a * v);
+        break;
+    case 27: *f = cosq(v); *slope = -sinq(v); *second = -*f; break;
     case 28: *f = fabsq(v); *slope = v > 0 ? 1 : -1; break;
-    case 29: *f = v * v; *slope = 2 * v; break;
-    case 30: *f = erfq(v); *slope = 2 / sqrtq(M_PIq) * expq(-v * v); break;
-    default: *f = atanq(v); *slope = 1 / (1 + v * v);
+    case 29: *f = v * v; *slope = 2 * v; *second = 2; break;
+    case 30: *f = erfq(v); *slope = 2 / sqrtq(M_PIq) * expq(-v * v); *second = -2 * v * *slope; break;
+    default: *f = atanq(v); *slope = 1 / (1 + v * v); *second = -2 * v * *slope * *slope;
     }
 }
 
-/* |y - r| in ulps of r, for numbers of `bits` bits whose least denormal is 2^least */
-static double ulps(double y, quad r, int bits, int least) {
+/* of |f''|; 0 where it is 0, or has no largest value */
+static double largest(int code, double alpha) {
+    switch (code) {
+    case DN_tanh: case DN_tanhshrink: return 0.7698003589195010;
+    case DN_lecun_tanh: return 0.587066819018;
+    case DN_sigmoid: return 0.0962250448649376;
+    case DN_elu: return alpha;
+    case DN_selu: return 1.7580993408473766;
+    case DN_softplus: return alpha / 4;
+    case DN_gelu: case DN_gelu_tanh: return 0.7978845608028654;
+    case DN_silu: return 0.5;
+    case DN_swish: return alpha / 2;
+    case DN_softsign: case DN_gaussian: case DN_square: return 2;
+    case DN_sin: case DN_cos: return 1;
+    case DN_celu: return 1 / alpha;
+    case DN_mish: return 0.644204634925;
+    case DN_logsigmoid: return 0.25;
+    case DN_erf: return 0.967882876003;
+    case DN_atan: return 0.649519052838329;
+    default: return 0;
+    }
+}
+
+/* |y - r| in ulps of max(|r|, least_size), for numbers of `bits` bits whose least denormal is 2^least */
+static double ulps(double y, quad r, double least_size, int bits, int least) {
     const double largest = bits == 53 ? 1.7976931348623157e308 : 3.4028234663852886e38;
     int exponent;
     if (isnanq(r) || y != y) return (y != y) == isnanq(r) ? 0 : 1e30;
     if (fabsq(r) > largest) return y == (r > 0 ? 1 : -1) * (double)INFINITY || fabs(y) == largest ? 0 : 1e30;
-    frexpq(r, &exponent);
-    exponent = r == 0 || exponent - bits < least ? least : exponent - bits;
+    frexpq(fmaxq(fabsq(r), least_size), &exponent);
+    exponent = (r == 0 && least_size == 0) || exponent - bits < least ? least : exponent - bits;
     return (double)fminq(ldexpq(fabsq((quad)y - r), -exponent), 1e30Q);
 }
 
@@ -112,33 +174,36 @@ static double point(int code, int i) {
     }
 }
 
-#define MEASURE(type, real, bits, least)                                                               \
-    static void measure_##type(int code, const double *points, long n) {                              \
-        real *x = malloc(n * sizeof(real)), *h = malloc(n * sizeof(real)), *s = malloc(n * sizeof(real)); \
-        quad *f = malloc(n * sizeof(quad)), *slope = malloc(n * sizeof(quad));                         \
-        for (long i = 0; i < n; i++) {                                                                 \
-            x[i] = isfinite((real)points[i]) ? (real)points[i] : 1;                                    \
-            exact(code, cases[code].alpha, cases[code].beta, x[i], f + i, slope + i);                                  \
-        }                                                                                              \
-        for (int level = 0; level <= dn_simd_best(); level++) {                                        \
-            double worst = 0, worst_slope = 0;                                                         \
-            memcpy(h, x, n * sizeof(real));                                                            \
-            dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                             \
-            for (long i = 0; i < n; i++) {                                                             \
-                worst = fmax(worst, ulps(h[i], f[i], bits, least));                                    \
-                worst_slope = fmax(worst_slope, ulps(s[i], slope[i], bits, least));                    \
-            }                                                                                          \
-            printf("%s " #type " %d %.3f %.3f\n", cases[code].name, level, worst, worst_slope);        \
-        }                                                                                              \
-        free(x), free(h), free(s), free(f), free(slope);                                               \
+#define MEASURE(type, real, bits, least)                                                                              \
+    static void measure_##type(int code, const double *points, long n) {                                              \
+        const double alpha = cases[code].alpha, beta = cases[code].beta, size = largest(code, alpha) / 8;             \
+        real *x = malloc(n * sizeof(real)), *h = malloc(n * sizeof(real)), *s = malloc(n * sizeof(real));             \
+        real *q = malloc(n * sizeof(real));                                                                           \
+        quad *f = malloc(n * sizeof(quad)), *slope = malloc(n * sizeof(quad)), *second = malloc(n * sizeof(quad));    \
+        for (long i = 0; i < n; i++) {                                                                                \
+            x[i] = isfinite((real)points[i]) ? (real)points[i] : 1;                                                   \
+            exact(code, alpha, beta, x[i], f + i, slope + i, second + i);                                             \
+        }                                                                                                             \
+        for (int level = 0; level <= dn_simd_best(); level++) {                                                       \
+            double worst = 0, worst_slope = 0, worst_second = 0;                                                      \
+            memcpy(h, x, n * sizeof(real));                                                                           \
+            dn_activate2_##type(level, code, alpha, beta, h, s, q, n);                                                \
+            for (long i = 0; i < n; i++) {                                                                            \
+                worst = fmax(worst, ulps(h[i], f[i], 0, bits, least));                                                \
+                worst_slope = fmax(worst_slope, ulps(s[i], slope[i], 0, bits, least));                                \
+                worst_second = fmax(worst_second, ulps(q[i], second[i], size, bits, least));                          \
+            }                                                                                                         \
+            printf("%s " #type " %d %.3f %.3f %.3f\n", cases[code].name, level, worst, worst_slope, worst_second);    \
+        }                                                                                                             \
+        free(x), free(h), free(s), free(q), free(f), free(slope), free(second);                                       \
     }
 
 MEASURE(f64, double, 53, -1074)
 MEASURE(f32, float, 24, -149)
 
-/* |y - r| in ulps of r as a float; 0 where both are NaN, or y is where r rounds to */
-static double float_ulps(float y, double r) {
-    double size = fabs(r);
+/* |y - r| in ulps of max(|r|, least) as a float; 0 where both are NaN, or y is where r rounds to */
+static double float_ulps(float y, double r, double least) {
+    double size = fmax(fabs(r), least);
     uint64_t bits;
     if (y == (float)r || (y != y && r != r)) return 0;
     memcpy(&bits, &size, sizeof bits);
@@ -150,9 +215,9 @@ static double float_ulps(float y, double r) {
 /* a float is computed at an odd parameter too, which a float does not hold */
 static void dense(int code) {
     enum { N = 1 << 12, STRIDE = 251 };
-    static float x[N], h[N], s[N];
-    static double f[N], slope[N];
-    double worst[3][2] = {{0}}, alphas[] = {cases[code].alpha, 0.3};
+    static float x[N], h[N], s[N], q[N];
+    static double f[N], slope[N], second[N];
+    double worst[3][3] = {{0}}, alphas[] = {cases[code].alpha, 0.3};
     for (uint64_t next = 0, pass = 0; pass < 2; next = 0, pass++)
         while (next < (uint64_t)1 << 32) {
             int i;
@@ -161,42 +226,48 @@ static void dense(int code) {
                 memcpy(x + i, &bits, sizeof bits);
                 f[i] = x[i];
             }
-            dn_activate_f64(dn_simd_best(), code, alphas[pass], cases[code].beta, f, slope, N);
+            dn_activate2_f64(dn_simd_best(), code, alphas[pass], cases[code].beta, f, slope, second, N);
             for (int level = 0; level <= dn_simd_best(); level++) {
                 memcpy(h, x, sizeof h);
-                dn_activate_f32(level, code, alphas[pass], cases[code].beta, h, s, N);
+                dn_activate2_f32(level, code, alphas[pass], cases[code].beta, h, s, q, N);
                 for (i = 0; i < N; i++) {
-                    double e = float_ulps(h[i], f[i]), e_slope = float_ulps(s[i], slope[i]);
-                    if (e > worst[level][0]) worst[level][0] = e;
-                    if (e_slope > worst[level][1]) worst[level][1] = e_slope;
+                    double errors[] = {float_ulps(h[i], f[i], 0), float_ulps(s[i], slope[i], 0),
+                                       float_ulps(q[i], second[i], largest(code, alphas[pass]) / 8)};
+                    for (int k = 0; k < 3; k++)
+                        if (errors[k] > worst[level][k]) worst[level][k] = errors[k];
                 }
             }
         }
     for (int level = 0; level <= dn_simd_best(); level++)
-        printf("%s dense %d %.3f %.3f\n", cases[code].name, level, worst[level][0], worst[level][1]);
+        printf("%s dense %d %.3f %.3f %.3f\n", cases[code].name, level, worst[level][0], worst[level][1],
+               worst[level][2]);
 }
 
 /* rows of each length, at each level, against the same elements one by one */
-#define PLACE(type, real)                                                                              \
-    static void place_##type(int code, const double *points) {                                         \
-        enum { N = 70 };                                                                               \
-        real h[N + 1], s[N + 1], one_h, one_s;                                                         \
-        for (int level = 0; level <= dn_simd_best(); level++) {                                        \
-            int differ = 0, beyond = 0;                                                                \
-            for (int n = 1; n <= N; n++, points += n) {                                                \
-                for (int i = 0; i < n; i++)                                                            \
-                    h[i] = (real)points[i];                                                            \
-                h[n] = s[n] = 7;                                                                       \
-                dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, h, s, n);                         \
-                beyond += h[n] != 7 || s[n] != 7;                                                      \
-                for (int i = 0; i < n; i++) {                                                          \
-                    one_h = (real)points[i];                                                           \
-                    dn_activate_##type(level, code, cases[code].alpha, cases[code].beta, &one_h, &one_s, 1);           \
-                    differ += memcmp(&one_h, h + i, sizeof one_h) || memcmp(&one_s, s + i, sizeof one_s); \
-                }                                                                                      \
-            }                                                                                          \
-            printf("%s place %d %d %d\n", cases[code].name, level, differ, beyond);                    \
-        }                                                                                              \
+#define PLACE(type, real)                                                                                             \
+    static void place_##type(int code, const double *points) {                                                        \
+        enum { N = 70 };                                                                                              \
+        const double alpha = cases[code].alpha, beta = cases[code].beta;                                              \
+        real y[3][N + 1], plain[2][N], one[3];                                                                        \
+        for (int level = 0; level <= dn_simd_best(); level++) {                                                       \
+            int differ = 0, beyond = 0, unlike = 0;                                                                   \
+            for (int n = 1; n <= N; n++, points += n) {                                                               \
+                for (int i = 0; i < n; i++)                                                                           \
+                    plain[0][i] = y[0][i] = (real)points[i];                                                          \
+                y[0][n] = y[1][n] = y[2][n] = 7;                                                                      \
+                dn_activate2_##type(level, code, alpha, beta, y[0], y[1], y[2], n);                                   \
+                beyond += y[0][n] != 7 || y[1][n] != 7 || y[2][n] != 7;                                               \
+                dn_activate_##type(level, code, alpha, beta, plain[0], plain[1], n);                                  \
+                unlike += memcmp(plain[0], y[0], n * sizeof(real)) || memcmp(plain[1], y[1], n * sizeof(real));       \
+                for (int i = 0; i < n; i++) {                                                                         \
+                    one[0] = (real)points[i];                                                                         \
+                    dn_activate2_##type(level, code, alpha, beta, one, one + 1, one + 2, 1);                          \
+                    for (int k = 0; k < 3; k++)                                                                       \
+                        differ += memcmp(one + k, y[k] + i, sizeof(real)) != 0;                                       \
+                }                                                                                                     \
+            }                                                                                                         \
+            printf("%s place %d %d %d %d\n", cases[code].name, level, differ, beyond, unlike);                        \
+        }                                                                                                             \
     }
 
 PLACE(f64, double)

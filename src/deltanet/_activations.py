@@ -95,14 +95,15 @@ class Functions(NamedTuple):
     fsecond: Callable[[Array], Array] | None
     c_code: str | None
 
-    def evaluate(self, v: Array) -> tuple[Array, Array]:
-        """(f(v), f'(v)) of local fields (n,), for the core: checked, and contiguous.
+    def evaluate(self, v: Array, second: bool = False) -> tuple[Array, ...]:
+        """f(v), f'(v) and, if `second`, f''(v) of local fields (n,), for the core: checked, and contiguous.
 
         Overflow and the like are IEEE's, as those of the core's own activations are.
         """
         v.flags.writeable = False
         with np.errstate(all="ignore"):
-            return self._checked("f", v), self._checked("fprime", v)
+            orders = ("f", "fprime", "fsecond") if second else ("f", "fprime")
+            return tuple(self._checked(which, v) for which in orders)
 
     def _checked(self, which: str, v: Array) -> Array:
         result = getattr(self, which)(v)

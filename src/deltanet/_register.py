@@ -22,7 +22,7 @@ def register_activation(
 
     ::
 
-        h = f(v),    dh/dv = fprime(v)
+        h = f(v),    dh/dv = fprime(v),    d2h/dv2 = fsecond(v)
 
     Every verb of a net takes it, at any layer. The functions are called once for each layer of a block of
     samples, under the interpreter's lock, on whichever thread computes the block: with slow functions,
@@ -39,7 +39,8 @@ def register_activation(
         the order of the elements may be any. Several threads may call them in turn. Floating-point errors
         are ignored meanwhile, as the core's own activations ignore them.
     fsecond : callable, optional
-        f'', in the same form: for second derivatives.
+        f'', in the same form. Only second derivatives call it: they need it of every registered activation
+        of a net, and raise ValueError if one has none.
     c_code : str, optional
         The same functions in C: for what leaves Python.
 
@@ -52,7 +53,7 @@ def register_activation(
 
     Notes
     -----
-    A verb raises ValueError if f or fprime return another shape or dtype than they are given, and `save`
+    A verb raises ValueError if a function returns another shape or dtype than it is given, and `save`
     raises ValueError for a net with such an activation: no file holds Python functions.
     `testing.check_jacobian` takes fprime as it is.
 

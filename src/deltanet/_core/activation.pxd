@@ -6,7 +6,8 @@ from deltanet._core.net cimport Failure, Layer
 cdef void activate(floating* h, floating* fprime, floating* fsecond, const Layer* layer, Py_ssize_t size,
                    int simd) noexcept nogil
 
-cdef void call(floating* h, floating* fprime, floating* fsecond, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil
+cdef void call(floating* h, floating* fprime, floating* fsecond, void* functions, Py_ssize_t size,
+               Failure* failure) noexcept nogil
 
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil
 

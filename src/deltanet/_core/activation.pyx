@@ -1,4 +1,4 @@
-"""f and f' over local fields: the element-wise activations, registered ones, and the two coupled ones.
+"""f, f' and, if asked for, f'' over local fields: the element-wise activations, registered ones, and the two coupled ones.
 
 Symbols: net.pxd.
 """
@@ -21,6 +21,10 @@ cdef extern from "vecmath.h" nogil:
                          Py_ssize_t n) noexcept
     void dn_activate_f32(int simd, int code, double alpha, double beta, float* h, float* fprime,
                          Py_ssize_t n) noexcept
+    void dn_activate2_f64(int simd, int code, double alpha, double beta, double* h, double* fprime,
+                          double* fsecond, Py_ssize_t n) noexcept
+    void dn_activate2_f32(int simd, int code, double alpha, double beta, float* h, float* fprime,
+                          float* fsecond, Py_ssize_t n) noexcept
 
 cnp.import_array()
 
@@ -51,41 +55,49 @@ cdef bint is_log_softmax(int activation) noexcept nogil:
 
 cdef void activate(floating* h, floating* fprime, floating* fsecond, const Layer* layer, Py_ssize_t size,
                    int simd) noexcept nogil:
-    """h := f(h), fprime := f'(h)    (size,)"""
-    cdef Py_ssize_t i
+    """h := f(h), fprime := f'(h), and unless it is NULL fsecond := f''(h)    (size,)"""
+    cdef int code = layer.activation
     if floating is double:
-        dn_activate_f64(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
+        if fsecond == NULL:
+            dn_activate_f64(simd, code, layer.alpha, layer.beta, h, fprime, size)
+        else:
+            dn_activate2_f64(simd, code, layer.alpha, layer.beta, h, fprime, fsecond, size)
     else:
-        dn_activate_f32(simd, layer.activation, layer.alpha, layer.beta, h, fprime, size)
-    if fsecond != NULL:
-        for i in range(size):
-            fsecond[i] = -2 * h[i] * fprime[i] if layer.activation == 1 else 0
+        if fsecond == NULL:
+            dn_activate_f32(simd, code, layer.alpha, layer.beta, h, fprime, size)
+        else:
+            dn_activate2_f32(simd, code, layer.alpha, layer.beta, h, fprime, fsecond, size)
 
 
-cdef void call(floating* h, floating* fprime, floating* fsecond, void* functions, Py_ssize_t size, Failure* failure) noexcept nogil:
+cdef void call(floating* h, floating* fprime, floating* fsecond, void* functions, Py_ssize_t size,
+               Failure* failure) noexcept nogil:
     """The same by the Python functions of a registered activation, under Python's lock    (size,)
 
     An exception goes into `failure`, and the numbers are zero then.
     """
     memset(fprime, 0, size * sizeof(floating))
+    if fsecond != NULL:
+        memset(fsecond, 0, size * sizeof(floating))
     if dn_load(&failure.raised):
         return
     with gil:
         try:
-            evaluate(h, fprime, <object> functions, size)
+            evaluate(h, fprime, fsecond, <object> functions, size)
         except BaseException as error:
             if dn_add(&failure.raised, 1) == 0:
                 Py_INCREF(error)
                 failure.error = <void*> error
 
 
-cdef int evaluate(floating* h, floating* fprime, functions, cnp.npy_intp size) except -1:
+cdef int evaluate(floating* h, floating* fprime, floating* fsecond, functions, cnp.npy_intp size) except -1:
     """On a copy of h, which the functions may keep."""
     v = cnp.PyArray_SimpleNew(1, &size, cnp.NPY_DOUBLE if floating is double else cnp.NPY_FLOAT)
     memcpy(cnp.PyArray_DATA(<cnp.ndarray> v), h, size * sizeof(floating))
-    f, slope = functions.evaluate(v)
-    memcpy(h, cnp.PyArray_DATA(<cnp.ndarray> f), size * sizeof(floating))
-    memcpy(fprime, cnp.PyArray_DATA(<cnp.ndarray> slope), size * sizeof(floating))
+    results = functions.evaluate(v, fsecond != NULL)
+    memcpy(h, cnp.PyArray_DATA(<cnp.ndarray> results[0]), size * sizeof(floating))
+    memcpy(fprime, cnp.PyArray_DATA(<cnp.ndarray> results[1]), size * sizeof(floating))
+    if fsecond != NULL:
+        memcpy(fsecond, cnp.PyArray_DATA(<cnp.ndarray> results[2]), size * sizeof(floating))
     return 0
 
 

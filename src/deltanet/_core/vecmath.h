@@ -1,4 +1,4 @@
-/* Activations over a row of local fields: h = f(v) and fprime = f'(v).
+/* Activations over a row of local fields: h = f(v), fprime = f'(v) and, if asked for, fsecond = f''(v).
  *
  * vecmath_body.h and the files behind it compute each as one branch-free function of a real, for double and for float.
  * A loop over blocks of
@@ -78,8 +78,8 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 #define DN_TERMS(c_odd, c_even) odd = F(fma)(fused, odd, x2, c_odd), even = F(fma)(fused, even, x2, c_even);
 
 #define ACTIVATION(name)                                                                                              \
-    DN_INLINE F(pair) F(element_##name)(int fused DN_UNUSED, real v, F(parameters) a DN_UNUSED)
-#define RETURN(f, slope) do { F(pair) dn_result = {f, slope}; return dn_result; } while (0)
+    DN_INLINE F(triple) F(element_##name)(int fused DN_UNUSED, real v, F(parameters) a DN_UNUSED)
+#define RETURN(f, slope, second) do { F(triple) dn_result = {f, slope, second}; return dn_result; } while (0)
 
 #define real double
 #define DN_BITS 64
@@ -123,14 +123,16 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
 #define DN_NAME_OF(name, type) #name " "
 #define DN_NAMES DN_ACTIVATIONS(DN_NAME_OF, ) /* in the order of the codes, each with a space behind */
 
+/* `orders` is a constant in each loop: 1 where f and f' are stored, 2 where f'' is too */
 #define DN_ELEMENT(name, type)                                                                                        \
-    dn_pair_##type y = dn_element_##name##_##type(fused, h[k], a);                                                    \
+    dn_triple_##type y = dn_element_##name##_##type(fused, h[k], a);                                                  \
     h[k] = y.f;                                                                                                       \
-    fprime[k] = y.slope;
+    fprime[k] = y.slope;                                                                                              \
+    if (orders == 2) fsecond[k] = y.second;
 
 #define DN_BLOCK(name, type)                                                                                          \
     case DN_##name:                                                                                                   \
-        for (; n >= lanes; n -= lanes, h += lanes, fprime += lanes)                                                   \
+        for (; n >= lanes; n -= lanes, h += lanes, fprime += lanes, fsecond += lanes)                                 \
             for (k = 0; k < lanes; k++) { DN_ELEMENT(name, type) }                                                    \
         break;
 
@@ -140,63 +142,47 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
         break;
 
 /* A row, in blocks of `lanes` elements; the last block overlaps the one before. At most three elements one by one. */
-#define DN_ROW(level, target, is_fused, type, real, width)                                                            \
-    target static void dn_blocks##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,                \
-                                                 real *DN_RESTRICT fprime, ptrdiff_t n)                               \
+#define DN_ROW(order, level, target, is_fused, type, real, width)                                                     \
+    target static void dn_blocks##order##_##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,     \
+                                                          real *DN_RESTRICT fprime,                                   \
+                                                          real *DN_RESTRICT fsecond DN_UNUSED, ptrdiff_t n)           \
     {                                                                                                                 \
-        enum { fused = is_fused, lanes = width };                                                                     \
+        enum { orders = order, fused = is_fused, lanes = width };                                                     \
         int k;                                                                                                        \
         switch (code) { DN_ACTIVATIONS(DN_BLOCK, type) }                                                              \
     }                                                                                                                 \
-    target static void dn_few##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,                   \
-                                              real *DN_RESTRICT fprime, int n)                                        \
+    target static void dn_few##order##_##level##_##type(int code, dn_parameters_##type a, real *DN_RESTRICT h,        \
+                                                       real *DN_RESTRICT fprime, real *DN_RESTRICT fsecond DN_UNUSED, \
+                                                       int n)                                                         \
     {                                                                                                                 \
-        enum { fused = is_fused };                                                                                    \
+        enum { orders = order, fused = is_fused };                                                                    \
         int k;                                                                                                        \
         switch (code) { DN_ACTIVATIONS(DN_SINGLE, type) }                                                             \
     }                                                                                                                 \
-    target static void dn_row##level##_##type(int code, double alpha, double beta, real *h, real *fprime, ptrdiff_t n) \
+    target static void dn_row##order##_##level##_##type(int code, double alpha, double beta, real *h, real *fprime,   \
+                                                       real *fsecond, ptrdiff_t n)                                    \
     {                                                                                                                 \
         enum { lanes = width };                                                                                       \
         dn_parameters_##type a = dn_split_##type(alpha, beta);                                                        \
-        real rest[lanes] = {0}, slope[lanes];                                                                         \
+        real rest[lanes] = {0}, slope[lanes], second[lanes];                                                          \
         ptrdiff_t left = n % lanes;                                                                                   \
         if (n <= 3) {                                                                                                 \
-            dn_few##level##_##type(code, a, h, fprime, (int)n);                                                       \
+            dn_few##order##_##level##_##type(code, a, h, fprime, fsecond, (int)n);                                    \
         } else if (n < lanes) {                                                                                       \
             memcpy(rest, h, left * sizeof(real));                                                                     \
-            dn_blocks##level##_##type(code, a, rest, slope, lanes);                                                   \
+            dn_blocks##order##_##level##_##type(code, a, rest, slope, second, lanes);                                 \
             memcpy(h, rest, left * sizeof(real));                                                                     \
             memcpy(fprime, slope, left * sizeof(real));                                                               \
+            if (order == 2) memcpy(fsecond, second, left * sizeof(real));                                             \
         } else {                                                                                                      \
             if (left) memcpy(rest, h + n - lanes, sizeof rest);                                                       \
-            dn_blocks##level##_##type(code, a, h, fprime, n);                                                         \
+            dn_blocks##order##_##level##_##type(code, a, h, fprime, fsecond, n);                                      \
             if (!left) return;                                                                                        \
-            dn_blocks##level##_##type(code, a, rest, slope, lanes);                                                   \
+            dn_blocks##order##_##level##_##type(code, a, rest, slope, second, lanes);                                 \
             memcpy(h + n - lanes, rest, sizeof rest);                                                                 \
             memcpy(fprime + n - lanes, slope, sizeof slope);                                                          \
+            if (order == 2) memcpy(fsecond + n - lanes, second, sizeof second);                                       \
         }                                                                                                             \
-    }
-
-DN_ROW(0, , DN_FUSED, f64, double, 4)
-DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, f64, double, 4)
-DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f64, double, 8)
-DN_ROW(0, , DN_FUSED, f32, float, 8)
-DN_ROW(1, DN_LEVEL1, DN_LEVEL_FUSED, f32, float, 8)
-DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f32, float, 16)
-
-/* h = v on entry, f(v) on exit; fprime = f'(v). simd is at most dn_simd_best() */
-#define DN_ACTIVATE(type, real)                                                                                       \
-    DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, double beta, real *h, real *fprime,    \
-                                             ptrdiff_t n)                                                             \
-    {                                                                                                                 \
-        if ((code == DN_sin || code == DN_cos) && dn_outside_##type(h, n)) {                                          \
-            for (ptrdiff_t k = 0; n > 1 && k < n; k++)                                                                \
-                dn_activate_##type(simd, code, alpha, beta, h + k, fprime + k, 1);                                    \
-            if (n == 1) dn_far_sin_##type(code, h, fprime);                                                           \
-        } else if (simd >= 2) dn_row2_##type(code, alpha, beta, h, fprime, n);                                        \
-        else if (simd == 1) dn_row1_##type(code, alpha, beta, h, fprime, n);                                          \
-        else dn_row0_##type(code, alpha, beta, h, fprime, n);                                                         \
     }
 
 /* Sines and cosines one by one, where one is outside the range of the formula */
@@ -214,8 +200,49 @@ DN_ROW(2, DN_LEVEL2, DN_LEVEL_FUSED, f32, float, 16)
         *fprime = (real)(code == DN_sin ? c : -s);                                                                    \
     }
 
+/* simd is at most dn_simd_best(). Of order 1, fsecond is not written */
+#define DN_ROWS(order, type, real)                                                                                    \
+    DN_UNUSED static void dn_rows##order##_##type(int simd, int code, double alpha, double beta, real *h,             \
+                                                  real *fprime, real *fsecond, ptrdiff_t n)                           \
+    {                                                                                                                 \
+        if ((code == DN_sin || code == DN_cos) && dn_outside_##type(h, n)) {                                          \
+            for (ptrdiff_t k = 0; n > 1 && k < n; k++)                                                                \
+                dn_rows##order##_##type(simd, code, alpha, beta, h + k, fprime + k, fsecond + k, 1);                  \
+            if (n == 1) dn_far_sin_##type(code, h, fprime);                                                           \
+            if (n == 1 && order == 2) *fsecond = -*h;                                                                 \
+        } else if (simd >= 2) dn_row##order##_2_##type(code, alpha, beta, h, fprime, fsecond, n);                     \
+        else if (simd == 1) dn_row##order##_1_##type(code, alpha, beta, h, fprime, fsecond, n);                       \
+        else dn_row##order##_0_##type(code, alpha, beta, h, fprime, fsecond, n);                                      \
+    }
+
+#define DN_LEVELS_OF(order)                                                                                           \
+    DN_ROW(order, 0, , DN_FUSED, f64, double, 4)                                                                      \
+    DN_ROW(order, 1, DN_LEVEL1, DN_LEVEL_FUSED, f64, double, 4)                                                       \
+    DN_ROW(order, 2, DN_LEVEL2, DN_LEVEL_FUSED, f64, double, 8)                                                       \
+    DN_ROW(order, 0, , DN_FUSED, f32, float, 8)                                                                       \
+    DN_ROW(order, 1, DN_LEVEL1, DN_LEVEL_FUSED, f32, float, 8)                                                        \
+    DN_ROW(order, 2, DN_LEVEL2, DN_LEVEL_FUSED, f32, float, 16)                                                       \
+    DN_ROWS(order, f64, double)                                                                                       \
+    DN_ROWS(order, f32, float)
+
 DN_FAR(f64, double)
 DN_FAR(f32, float)
+DN_LEVELS_OF(1)
+DN_LEVELS_OF(2)
+
+/* h = v on entry, f(v) on exit; fprime = f'(v); of activate2 also fsecond = f''(v) */
+#define DN_ACTIVATE(type, real)                                                                                       \
+    DN_UNUSED static void dn_activate_##type(int simd, int code, double alpha, double beta, real *h, real *fprime,    \
+                                             ptrdiff_t n)                                                             \
+    {                                                                                                                 \
+        dn_rows1_##type(simd, code, alpha, beta, h, fprime, fprime, n);                                               \
+    }                                                                                                                 \
+    DN_UNUSED static void dn_activate2_##type(int simd, int code, double alpha, double beta, real *h, real *fprime,   \
+                                              real *fsecond, ptrdiff_t n)                                             \
+    {                                                                                                                 \
+        dn_rows2_##type(simd, code, alpha, beta, h, fprime, fsecond, n);                                              \
+    }
+
 DN_ACTIVATE(f64, double)
 DN_ACTIVATE(f32, float)
 

@@ -4,10 +4,10 @@
  * fused   1 where the processor has fused multiply-add: a constant in each loop
  */
 
-typedef struct { real f, slope; } F(pair);
+typedef struct { real f, slope, second; } F(triple); /* f, f' and f'' */
 
-/* The parameters alpha = value + rest and beta = second + second_rest; 1 / alpha = inverse + inverse_rest */
-typedef struct { real value, rest, inverse, inverse_rest, second, second_rest; } F(parameters);
+/* The parameters: the first is alpha = value + rest, 1 / alpha = inverse + inverse_rest; the second is beta + beta_rest */
+typedef struct { real value, rest, inverse, inverse_rest, beta, beta_rest; } F(parameters);
 
 DN_INLINE F(dd) F(exact)(real x)
 {
@@ -17,6 +17,9 @@ DN_INLINE F(dd) F(exact)(real x)
 
 /* min(v, limit); NaN stays */
 DN_INLINE real F(min)(real v, real limit) { return limit < v ? limit : v; }
+
+/* c where v is a number; NaN stays */
+DN_INLINE real F(constant)(real v, real c) { return v == v ? c : v; }
 
 /* max(v, limit); NaN stays */
 DN_INLINE real F(max)(real v, real limit) { return limit > v ? limit : v; }

@@ -1,7 +1,7 @@
 /* The activations of trigonometry, for one type: see vecmath_body.h. */
 
-/* atan v, 1 / (1 + v^2). With z = |v|, atan z = k pi / 4 + atan x of x = z, (z - 1) / (z + 1) or -1 / z, x^2 <= 0.172.
- * A large z is scaled before it is squared */
+/* atan v, 1 / (1 + v^2), -2 v / (1 + v^2)^2. With z = |v|, atan z = k pi / 4 + atan x of x = z, (z - 1) / (z + 1) or
+ * -1 / z, x^2 <= 0.172. A large z is scaled before it is squared */
 ACTIVATION(atan)
 {
     real z = F(abs)(v), u = z > F(up) ? z * F(sqrt_down) : z, slope = 1 / F(fma)(fused, u, u, 1);
@@ -10,12 +10,13 @@ ACTIVATION(atan)
     real hi = z > F(atan_high) ? F(half_turn).hi : z > F(atan_low) ? F(quarter_turn).hi : 0;
     real lo = z > F(atan_high) ? F(half_turn).lo : z > F(atan_low) ? F(quarter_turn).lo : 0;
     real f = hi + (x + F(fma)(fused, x * y, F(A)(fused, y), lo));
-    RETURN(F(copysign)(f, v), z > F(up) ? slope * F(down) : slope);
+    slope = z > F(up) ? slope * F(down) : slope;
+    RETURN(F(copysign)(f, v), slope, F(copysign)(2 * F(min)(z, F(huge)), -v) * slope * slope);
 }
 
-/* sin v, cos v of |v| <= last_sin; v = n pi / 2 + r. A double's r has two parts, from exact products with n; a float's
- * is formed in double */
-DN_INLINE F(pair) F(sin_cos)(int fused, real v)
+/* sin v, cos v, -sin v of |v| <= last_sin; v = n pi / 2 + r. A double's r has two parts, from exact products with n; a
+ * float's is formed in double */
+DN_INLINE F(triple) F(sin_cos)(int fused, real v)
 {
     double t = v * F(half_pi)[0] + 0x1.8p52, n = t - 0x1.8p52;
 #if DN_BITS == 64
@@ -32,15 +33,16 @@ DN_INLINE F(pair) F(sin_cos)(int fused, real v)
     uint32_t quadrant = (uint32_t)(int32_t)(real)n;
 #endif
     real f = quadrant & 1 ? c : s, slope = quadrant & 1 ? s : c;
-    RETURN(quadrant & 2 ? -f : f, (quadrant + 1) & 2 ? -slope : slope);
+    f = quadrant & 2 ? -f : f;
+    RETURN(f, (quadrant + 1) & 2 ? -slope : slope, -f);
 }
 
-/* sin v, cos v */
+/* sin v, cos v, -sin v */
 ACTIVATION(sin) { return F(sin_cos)(fused, v); }
 
-/* cos v, -sin v */
+/* cos v, -sin v, -cos v */
 ACTIVATION(cos)
 {
-    F(pair) y = F(sin_cos)(fused, v);
-    RETURN(y.slope, -y.f);
+    F(triple) y = F(sin_cos)(fused, v);
+    RETURN(y.slope, -y.f, -y.slope);
 }
