@@ -28,6 +28,7 @@ MODULES = (
     "work",
     "engine",
     "tiles",
+    "bends",
     "capi",
 )
 
@@ -46,7 +47,7 @@ setup(
             Extension(
                 f"deltanet._core.{name}",
                 [f"src/deltanet/_core/{name}.pyx"],
-                include_dirs=[numpy.get_include()],
+                include_dirs=[numpy.get_include(), "src/deltanet/include"],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
                 extra_compile_args=FLAGS,
             )

@@ -2,12 +2,14 @@
 
 import typing as _typing
 
-from deltanet._config import __version__, show_config
+from deltanet._config import __version__, get_include, show_config
+from deltanet._core.capi import API as _C_API
 from deltanet._fit import Fit, fit, residuals
 from deltanet._io import from_flax, from_keras, from_sklearn, from_torch, load, save
 from deltanet._jacobian import Jacobian
 from deltanet._kfac import KFAC
 from deltanet._memory import cache_info, clear_cache
+from deltanet._mixed_hessian import MixedHessian
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
 from deltanet._register import register_activation
@@ -17,6 +19,7 @@ __all__ = [
     "MLP",
     "Fit",
     "Jacobian",
+    "MixedHessian",
     "__version__",
     "cache_info",
     "clear_cache",
@@ -25,6 +28,7 @@ __all__ = [
     "from_keras",
     "from_sklearn",
     "from_torch",
+    "get_include",
     "get_num_threads",
     "load",
     "register_activation",

@@ -2,6 +2,7 @@
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
@@ -10,6 +11,26 @@ import scipy
 from deltanet._core.context import simd
 
 __version__: str = version("deltanet")
+
+
+def get_include() -> str:
+    """The folder of deltanet.h, the C interface: for the -I of a compiler.
+
+    Returns
+    -------
+    str
+
+    See Also
+    --------
+    MLP.c_address, MLP.c_net, MLP.c_functions : A net, and the functions, for C.
+
+    Examples
+    --------
+    >>> import deltanet as dn, os
+    >>> os.listdir(dn.get_include())
+    ['deltanet.h']
+    """
+    return str(Path(__file__).with_name("include"))
 
 
 @overload

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from deltanet import _columns, _memory, _params, _scaling, _validate, _verbs
+from deltanet import _columns, _memory, _params, _scaling, _second, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY
+from deltanet._core import capi
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors
 from deltanet._jacobian import FRESH, Jacobian
 from deltanet._kfac import KFAC
 from deltanet._labels import Labels
+from deltanet._mixed_hessian import MixedHessian
 from deltanet._types import (
     Activation,
     Array,
@@ -1121,6 +1123,204 @@ class MLP:
         (3, 2, 2)
         """
         return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
+
+    # Second derivatives
+
+    def input_hessian(
+        self,
+        X: ArrayLike,
+        u: ArrayLike | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
+        """d2y/dx dx of each output, or d2(u^T y)/dx dx.
+
+        ``H = sum_k A^(k)T diag(f''(v^(k)) q^(k)) A^(k)`` with ``A^(k) = dv^(k)/dx`` and
+        ``q^(k) = d(u^T y)/dh^(k)``. A softmax has a full matrix in place of the last diagonal.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        u : (N, m) or (m,) array_like, optional
+            Weights of the outputs: the Hessian of u^T y alone is made, which costs less.
+        out : ndarray of the result's shape and dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (N, m, n_0, n_0) ndarray, or (N, n_0, n_0) with u
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; if a registered activation has no fsecond.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        Notes
+        -----
+        At a kink f'' is the left one, as f' is: 0 of a relu. Tested to 1e-12 of the largest entry.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.from_layers([[[1.0, 2.0]]], [[0.0]], ["square"])
+        >>> net.input_hessian([1.0, 1.0])
+        array([[[2., 4.],
+                [4., 8.]]])
+        """
+        source = self._bent(X, None)
+        return _second.input_hessian(source, u, out, threads, progress)
+
+    def mixed_hessian(
+        self,
+        X: ArrayLike,
+        u: ArrayLike,
+        wrt: Wrt = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> MixedHessian:
+        """d2(u^T y)/dtheta dx of each sample, by its factors.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        u : (N, m) or (m,) array_like
+            Weights of the outputs.
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        MixedHessian
+            Of shape (N, P, n_0), or (P, n_0) for a single sample.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; if a registered activation has no fsecond.
+        MemoryError
+            If the factors exceed the memory available; nothing is allocated then.
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> dn.MLP([3, 8, 2], seed=0).mixed_hessian([0.1, 0.2, 0.3], [1.0, 0.0])
+        <MixedHessian (50, 3) of float64>
+        """
+        return _second.mixed_hessian(self._bent(X, wrt), u, threads, progress)
+
+    def hvp(
+        self,
+        X: ArrayLike,
+        u: ArrayLike,
+        v: ArrayLike,
+        wrt: Wrt = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> Array:
+        """The Hessian of ``sum_so u_so y_so`` in the parameters, times v.
+
+        Forward with the tangent v, then backward with that of delta: exact, at the cost of about two
+        gradients. With u the gradient of a loss in y, and ``J^T H J v`` added, it is the Hessian of the loss.
+
+        Parameters
+        ----------
+        X : (N, n_0) or (n_0,) array_like
+        u : (N, m) or (m,) array_like
+            Weights of the outputs.
+        v : (P,) array_like
+        wrt : optional
+            The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count, and the
+            result the block of the Hessian between them.
+        out : (P,) ndarray of the net's dtype, optional
+            C-contiguous, writable, sharing no memory with an argument or `params`.
+        threads : int, optional
+            See `set_num_threads`, whose number is the default where the work is large enough.
+        progress : callable or bool, optional
+            Called with (samples done, N); True for a bar (extra: cli).
+
+        Returns
+        -------
+        (P,) ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument has another shape or type; if a registered activation has no fsecond.
+        MemoryError
+            If the result exceeds the memory available; nothing is allocated then.
+
+        References
+        ----------
+        B. A. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
+
+        Examples
+        --------
+        >>> import deltanet as dn
+        >>> net = dn.MLP.from_layers([[[3.0]]], [[0.0]], ["square"])  # y = (w x + b)^2
+        >>> net.hvp([2.0], [1.0], [1.0, 0.0])
+        array([8., 4.])
+        """
+        return _second.hvp(self._bent(X, wrt), u, v, out, threads, progress)
+
+    def _bent(self, X: ArrayLike, wrt: Wrt) -> _verbs.Source:
+        """X as a source of second derivatives."""
+        _second.smooth(self.activations)
+        return self._source(X, wrt)
+
+    # The C interface
+
+    @property
+    def c_address(self) -> int:
+        """Address of the net for C: a ``const dn_net *`` of deltanet.h. It is valid as long as this object.
+
+        ValueError if an activation is computed by Python functions: C cannot call those.
+        """
+        self._for_c()
+        return capi.address(self._engine)
+
+    @property
+    def c_net(self) -> Any:
+        """The same as a capsule named "deltanet.dn_net", which keeps the net alive."""
+        self._for_c()
+        return capi.capsule(self._engine)
+
+    @property
+    def c_functions(self) -> dict[str, int]:
+        """Address of each function of deltanet.h, by its name, for ctypes, cffi and Numba.
+
+        See Also
+        --------
+        deltanet.get_include : Where the header is, which says what the functions take.
+
+        Examples
+        --------
+        >>> import ctypes, deltanet as dn
+        >>> net = dn.MLP([4, 8, 2], seed=0)
+        >>> inputs = ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p)(net.c_functions["num_inputs"])
+        >>> inputs(net.c_address)
+        4
+        """
+        return dict(capi.FUNCTIONS)
+
+    def _for_c(self) -> None:
+        for spec in self.activations:
+            name = spec if isinstance(spec, str) else spec[0]
+            if REGISTRY[name].functions is not None:
+                raise ValueError(
+                    f"activation {name!r} is computed by Python functions, which the C interface cannot call"
+                )
 
     def _keep(self, wrt: Any) -> _columns.Kept:
         """The columns that `wrt` keeps."""

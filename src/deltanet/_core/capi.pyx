@@ -17,51 +17,10 @@ from deltanet._core.second cimport (
     HVP, HXX, MIXED, SECOND_POINTERS, Bends, hvp_block, input_hessian_block, lay_out_second, mixed_hessian_block,
 )
 
-cdef extern from "../include/deltanet.h" nogil:
-    enum:
-        DN_API_MAJOR, DN_API_MINOR
-        DN_OK, DN_EINVAL, DN_ETYPE, DN_EUNSUPPORTED
-        DN_HXX, DN_MIXED, DN_HVP
-    ctypedef struct dn_net
-    ctypedef struct dn_layer_info:
-        Py_ssize_t n_in, n_out, weight_offset, bias_offset
-        const char* activation
-        double alpha, beta
-    ctypedef struct dn_api:
-        int major, minor
-        size_t size
-        size_t (*work_size)(const dn_net*, Py_ssize_t, int) noexcept nogil
-        Py_ssize_t (*num_inputs)(const dn_net*) noexcept nogil
-        Py_ssize_t (*num_outputs)(const dn_net*) noexcept nogil
-        Py_ssize_t (*num_params)(const dn_net*) noexcept nogil
-        Py_ssize_t (*num_layers)(const dn_net*) noexcept nogil
-        int (*is_double)(const dn_net*) noexcept nogil
-        int (*layer)(const dn_net*, Py_ssize_t, dn_layer_info*) noexcept nogil
-        const char* (*strerror)(int) noexcept nogil
-        int (*eval)(const dn_net*, const double*, const double*, Py_ssize_t, double*, double*, double*,
-                    void*) noexcept nogil
-        int (*factors)(const dn_net*, const double*, const double*, Py_ssize_t, double*, double**, double**,
-                       void*) noexcept nogil
-        int (*vjp)(const dn_net*, const double*, const double*, Py_ssize_t, const double*, double*, double*,
-                   void*) noexcept nogil
-        int (*jvp)(const dn_net*, const double*, const double*, Py_ssize_t, const double*, const double*, double*,
-                   void*) noexcept nogil
-        int (*hess)(const dn_net*, const double*, const double*, const double*, double*, void*) noexcept nogil
-        int (*mixed)(const dn_net*, const double*, const double*, const double*, double*, void*) noexcept nogil
-        int (*hvp)(const dn_net*, const double*, const double*, Py_ssize_t, const double*, const double*, double*,
-                   void*) noexcept nogil
-        int (*eval_f)(const dn_net*, const float*, const float*, Py_ssize_t, float*, float*, float*,
-                      void*) noexcept nogil
-        int (*factors_f)(const dn_net*, const float*, const float*, Py_ssize_t, float*, float**, float**,
-                         void*) noexcept nogil
-        int (*vjp_f)(const dn_net*, const float*, const float*, Py_ssize_t, const float*, float*, float*,
-                     void*) noexcept nogil
-        int (*jvp_f)(const dn_net*, const float*, const float*, Py_ssize_t, const float*, const float*, float*,
-                     void*) noexcept nogil
-        int (*hess_f)(const dn_net*, const float*, const float*, const float*, float*, void*) noexcept nogil
-        int (*mixed_f)(const dn_net*, const float*, const float*, const float*, float*, void*) noexcept nogil
-        int (*hvp_f)(const dn_net*, const float*, const float*, Py_ssize_t, const float*, const float*, float*,
-                     void*) noexcept nogil
+from deltanet cimport (
+    DN_API_MAJOR, DN_API_MINOR, DN_EINVAL, DN_ETYPE, DN_EUNSUPPORTED, DN_HVP, DN_HXX, DN_MIXED, DN_OK, dn_api,
+    dn_layer_info, dn_net,
+)
 
 cdef const char* NET_CAPSULE = "deltanet.dn_net"
 cdef dn_api TABLE

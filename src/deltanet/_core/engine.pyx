@@ -30,7 +30,7 @@ from deltanet._core.plan cimport (
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, SCALAR, Pair
-from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load, dn_store, give_back, thread_count
+from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load, dn_store, give_back, raise_from, thread_count
 
 cnp.import_array()
 
@@ -330,16 +330,6 @@ cdef class Engine:
         """Whether a Gauss-Newton matrix of these columns is small enough for `run(ggn=)`."""
         cdef Py_ssize_t P = (columns or self.everything).P
         return P * P * self.itemsize <= GGN_LANE_BYTES
-
-
-cdef int raise_from(Failure* failure) except -1:
-    """The exception of a Python function, if there is one."""
-    if failure.error == NULL:
-        return 0
-    error = <object> failure.error
-    Py_XDECREF(<PyObject*> failure.error)
-    failure.error = NULL
-    raise error
 
 
 cdef class Call(Work):

@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t
 
+from deltanet._core.net cimport Failure
+
 cdef extern from "barrier.h" nogil:
     long dn_add(long* counter, long amount) noexcept
     long dn_load(long* counter) noexcept
@@ -22,6 +24,7 @@ cdef class Arena:
 
 cdef Arena borrow()
 cdef int give_back(Arena arena) except -1
+cdef int raise_from(Failure* failure) except -1
 cdef int thread_count(threads, double work, Py_ssize_t units) except -1
 
 

@@ -1,6 +1,7 @@
 """Work that the threads of the pool share (pool.h), and what it needs of Python: memory, signals, progress."""
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport PyObject, Py_XDECREF
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
@@ -10,6 +11,7 @@ from deltanet import _limits, _parallel
 from deltanet._core import buffers
 
 from deltanet._core.context cimport check
+from deltanet._core.net cimport Failure
 from deltanet._core.plan cimport PARALLEL_WORK
 
 cdef extern from "pool.h" nogil:
@@ -141,3 +143,13 @@ cdef class Work:
     cdef Py_ssize_t samples(self) noexcept:
         """That are done, for progress."""
         return self.done
+
+
+cdef int raise_from(Failure* failure) except -1:
+    """The exception of a Python function, if there is one."""
+    if failure.error == NULL:
+        return 0
+    error = <object> failure.error
+    Py_XDECREF(<PyObject*> failure.error)
+    failure.error = NULL
+    raise error
