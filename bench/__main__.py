@@ -8,6 +8,8 @@ gauss-newton  J^T J and the normal equations, beside their shapes through SciPy 
 fit           one step of Levenberg-Marquardt, beside the same step in JAX
 cg            a matrix-free step on 784-30-10 with 60,000 rows, and loss against time beside torch's Adam
 nist          what fits converge to
+c             one sample through the C interface, beside CasADi's generated C
+second        second derivatives, beside those of JAX
 tiny          one sample as a program calls it
 dense         dense Jacobians beside the floor of the memory and the frameworks
 sweep         time against N and P
@@ -21,7 +23,7 @@ import inspect
 import time
 from pathlib import Path
 
-from bench import cg, dense, fit, gauss_newton, imports, memory, nist, sweep, tiny, usual, verbs
+from bench import c_interface, cg, dense, fit, gauss_newton, imports, memory, nist, second, sweep, tiny, usual, verbs
 from bench.report import Report
 
 PARTS = {
@@ -30,6 +32,8 @@ PARTS = {
     "fit": fit.fit,
     "cg": cg.cg,
     "nist": nist.nist,
+    "second": second.second,
+    "c": c_interface.c_interface,
     "tiny": tiny.tiny,
     "dense": dense.dense,
     "sweep": sweep.sweep,

@@ -1,4 +1,4 @@
-"""CasADi's generated C of one sample: y and dense dy/dtheta."""
+"""CasADi's generated C of one sample: y, dense dy/dx and dense dy/dtheta, the weights as constants or not."""
 
 import ctypes
 import os
@@ -16,19 +16,11 @@ except ImportError:
 
 
 class Casadi:
-    """y and dense dy/dtheta of one sample as generated C, gcc -O3 -march=native, called in a loop in C."""
+    """Some of y, jx and jtheta of one sample as generated C, gcc -O3 -march=native; `kind` is "SX" or "MX"."""
 
-    LOOP = """
-    #include <stddef.h>
-    int dense(const double **arg, double **res, long long *iw, double *w, int mem);
-    void loop(const double **arg, double **res, long long *iw, double *w, ptrdiff_t repeats) {
-        for (ptrdiff_t i = 0; i < repeats; i++) dense(arg, res, iw, w, 0);
-    }
-    """
-
-    def __init__(self, case):
-        net = case.net
-        x, theta = casadi.SX.sym("x", net.sizes[0]), casadi.SX.sym("theta", net.num_params)
+    def __init__(self, case, wanted=("y", "jtheta"), kind="SX"):
+        net, symbol = case.net, getattr(casadi, kind).sym
+        x, theta = symbol("x", net.sizes[0]), symbol("theta", net.num_params)
         h, start = x, 0
         for k, W in enumerate(net.weights):
             n_out, n_in = W.shape
@@ -36,10 +28,13 @@ class Casadi:
             start += W.size + n_out
             h = V @ h + theta[start - n_out : start]
             h = h if k == len(net.weights) - 1 else casadi.tanh(h)
-        dense = casadi.densify(
-            casadi.jacobian(h, theta)
-        ).T  # column-major: rows of J are contiguous
-        function = casadi.Function("dense", [x, theta], [h, dense])
+        # column-major: rows of J are contiguous
+        jacobians = {"jx": x, "jtheta": theta}
+        outputs = [
+            casadi.densify(casadi.jacobian(h, jacobians[name])).T if name in jacobians else h
+            for name in wanted
+        ]
+        function = casadi.Function("dense", [x, theta], outputs)
         folder = Path(tempfile.mkdtemp(prefix="deltanet-bench-"))
         here = os.getcwd()
         os.chdir(folder)  # CasADi writes beside the caller only
@@ -47,25 +42,21 @@ class Casadi:
             function.generate("dense.c", {"casadi_int": "long long"})
         finally:
             os.chdir(here)
-        folder.joinpath("loop.c").write_text(self.LOOP)
-        library = compile_c([folder / "dense.c", folder / "loop.c"], "-march=native")
-        self.y, self.J = np.empty(net.sizes[-1]), np.empty(case.shape)
+        self.function = compile_c([folder / "dense.c"], "-march=native").dense
+        m = net.sizes[-1]
+        shapes = {"y": (m,), "jx": (m, net.sizes[0]), "jtheta": (m, net.num_params)}
+        self.results = {name: np.empty(shapes[name]) for name in wanted}
         self.inputs = [np.ascontiguousarray(case.X[0]), net.params]
         self.work = np.empty(max(1, function.sz_w())), np.empty(max(1, function.sz_iw()), np.int64)
-        pointers = ctypes.c_void_p * 8  # room for what CasADi keeps behind them
-        self.arg = (ctypes.c_void_p * max(8, function.sz_arg()))(
+        pointers = ctypes.c_void_p * 16  # room for what CasADi keeps behind them
+        self.arg = (ctypes.c_void_p * max(16, function.sz_arg()))(
             *[a.ctypes.data for a in self.inputs]
         )
-        self.res = pointers(self.y.ctypes.data, self.J.ctypes.data)
-        self.library = library
+        self.res = pointers(*[a.ctypes.data for a in self.results.values()])
 
-    def loop(self, repeats):
-        """Evaluate `repeats` times; the result is in `J`."""
-        w, iw = self.work
-        self.library.loop(
-            self.arg,
-            self.res,
-            ctypes.c_void_p(iw.ctypes.data),
-            ctypes.c_void_p(w.ctypes.data),
-            ctypes.c_ssize_t(repeats),
+    def loop(self, library):
+        """A function of `repeats` that evaluates so often; the results are in `results`."""
+        w, iw = (ctypes.c_void_p(a.ctypes.data) for a in self.work)
+        return lambda repeats: library.casadi_loop(
+            self.function, self.arg, self.res, iw, w, ctypes.c_ssize_t(repeats)
         )

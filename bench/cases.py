@@ -8,6 +8,7 @@ import deltanet as dn
 
 SIZES = {
     "tiny": ([4, 32, 32, 2], 1, "float64"),
+    "policy": ([10, 64, 64, 6], 1, "float64"),
     "small": ([8, 64, 64, 3], 256, "float64"),
     "lm": ([10, 50, 50, 1], 4096, "float64"),
     "wide": ([784, 512, 512, 10], 16, "float32"),

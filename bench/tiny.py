@@ -1,14 +1,16 @@
-"""One sample of tiny: as a program calls it, hot and with other work between, and the kernel alone."""
+"""One sample of tiny: as a program calls it, hot and with other work between.
+
+The kernel alone is in c_interface.py.
+"""
 
 import numpy as np
 
-from bench import casadi_c
 from bench.baseline import Baseline
 from bench.cases import Case, by_hand
 from bench.dense import against_baseline, over
 from bench.machine import vector_instructions
 from bench.peers import Jax, jax
-from bench.timing import Statement, mixed, once, rotate
+from bench.timing import Statement, mixed, rotate
 
 LIMITS_US = {"call": 1.2, "dense(out=)": 1.1, "dx(out=)": 1.2, "jacobian": 3.5}
 
@@ -25,18 +27,6 @@ def statements(case):
     }
 
 
-class Loop:
-    """A call that repeats itself without Python between."""
-
-    def __init__(self, loop):
-        self.loop = loop
-
-    def batch(self, seconds):
-        repeats = max(1, int(0.01 / once(lambda: self.loop(100)) * 100))
-        times = [once(lambda: self.loop(repeats)) / repeats for _ in range(int(seconds / 0.01))]
-        return float(np.median(times[len(times) // 2 :]))
-
-
 def tiny(report, seconds, baseline=None):
     case = Case("tiny")
     x, out = case.X[0], np.empty(case.shape[1:])
@@ -45,13 +35,7 @@ def tiny(report, seconds, baseline=None):
     older = Baseline(baseline, "tiny", "tiny") if baseline else None
     if older:
         calls |= {f"baseline {name}": older.call(name) for name in LIMITS_US}
-    calls["kernel"] = Loop(lambda repeats: case.net._engine.rows(x, out, False, repeats))
     calls["NumPy"] = lambda: by_hand(case.net, case.X, out[None])
-    if casadi_c.casadi is not None:
-        generated = casadi_c.Casadi(case)
-        generated.loop(1)
-        case.check(generated.J)
-        calls["CasADi C"] = Loop(generated.loop)
     if jax:
         calls["JAX"] = Jax(case.net, case.X).jacobian()
     times = rotate(calls, rounds=max(3, round(seconds / 2)))
@@ -71,10 +55,6 @@ def claims(report, case, times):
     for name, limit in LIMITS_US.items():
         if fast:
             report.claim(case, f"{name}, hot", 1e6 * times[name], f"<= {limit}", "us")
-    if fast:
-        report.claim(case, "the kernel alone", 1e6 * times["kernel"], "<= 0.85", "us")
     against_baseline(report, case, times, LIMITS_US)
     jax_ratio = over(times.get("JAX"), times["dense(out=)"])
     report.claim(case, "JAX's compiled call to dense(out=)", jax_ratio, ">= 20")
-    ratio = over(times["kernel"], times.get("CasADi C"))
-    report.claim(case, "the kernel to CasADi's C", ratio, "<= 1")

@@ -217,10 +217,10 @@ cdef class Engine:
         self.serial(&job)
         return y
 
-    def rows(self, X, out, bint inputs=False, Py_ssize_t repeats=1):
+    def rows(self, X, out, bint inputs=False):
         """The dense rows of few samples, or their dy/dx, where both arrays are right as they are; else None, no change.
 
-        Without `out`, which is returned, a new array. `repeats` is the benchmark's: the cost of the kernels alone.
+        Without `out`, which is returned, a new array.
         """
         cdef cnp.npy_intp shape[3]
         cdef int d
@@ -244,8 +244,7 @@ cdef class Engine:
         ):
             return None
         if N == 1:
-            for _ in range(repeats):
-                self.alone(data(X), NULL, data(out) if inputs else NULL, NULL if inputs else data(out))
+            self.alone(data(X), NULL, data(out) if inputs else NULL, NULL if inputs else data(out))
             return out
         self.prepare(&job, N, self.everything)
         job.X, job.lowest = data(X), 1

@@ -1,0 +1,41 @@
+/* Calls of one sample in a loop, and the time of each of many calls. */
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <deltanet.h>
+
+typedef int (*dn_eval)(const dn_net *, const double *, const double *, ptrdiff_t, double *, double *, double *, void *);
+typedef int (*casadi_function)(const double **, double **, long long *, double *, int);
+
+void eval_loop(dn_eval eval, const dn_net *net, const double *x, double *y, double *jx, double *jtheta, void *work,
+               ptrdiff_t repeats)
+{
+    for (ptrdiff_t i = 0; i < repeats; i++)
+        eval(net, NULL, x, 1, y, jx, jtheta, work);
+}
+
+void casadi_loop(casadi_function f, const double **arg, double **res, long long *iw, double *w, ptrdiff_t repeats)
+{
+    for (ptrdiff_t i = 0; i < repeats; i++)
+        f(arg, res, iw, w, 0);
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* Nanoseconds of each call; of an empty one if there is no function */
+void eval_times(dn_eval eval, const dn_net *net, const double *x, double *y, double *jx, double *jtheta, void *work,
+                int64_t *times, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        int64_t start = now();
+        if (eval)
+            eval(net, NULL, x, 1, y, jx, jtheta, work);
+        times[i] = now() - start;
+    }
+}
