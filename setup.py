@@ -32,6 +32,9 @@ MODULES = (
     "capi",
 )
 
+# Some are included by others, which nothing else tells setuptools.
+HEADERS = sorted(str(path) for path in Path("src/deltanet").glob("*/*.h"))
+
 # SciPy >= 1.18 says how wide the integers of its BLAS are; before, they were int.
 pxd = Path(scipy.__file__).with_name("linalg") / "cython_blas.pxd"
 exported = "blas_int" in pxd.read_text()
@@ -49,6 +52,7 @@ setup(
                 [f"src/deltanet/_core/{name}.pyx"],
                 include_dirs=[numpy.get_include(), "src/deltanet/include"],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+                depends=HEADERS,
                 extra_compile_args=FLAGS,
             )
             for name in MODULES

@@ -131,29 +131,33 @@ DN_TARGET static void DN_NAME(combine)(DN_REAL *C, const DN_REAL *A, const DN_RE
         DN_NAME(strip1)(C, A, B, N, K);
 }
 
-/* out := d (x) g. A row that is long enough begins and ends with a vector that overlaps its neighbour, and those
- * between are aligned: a store that crosses cache lines costs two. */
-DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
-                                     const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in)
+/* Rows of out := d (x) g that g fits into registers for: `vectors` whole ones, and one more that ends the row and
+ * overlaps them, if `more`. Both are constants. */
+DN_TARGET static inline __attribute__((always_inline)) void
+DN_NAME(short_rows)(int vectors, int more, DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
+                    const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in)
 {
-    if (n_in == 1) { /* a loop that is worth vectors */
-        for (ptrdiff_t j = 0; j < n_out; j++)
-            out[j] = d[j] * g[0];
-        return;
-    }
-    if (n_in < DN_WIDTH) {
-        for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
-            for (ptrdiff_t i = 0; i < n_in; i++)
-                out[i] = d[j] * g[i];
-        return;
-    }
+    DN_VEC kept[9];
+#pragma GCC unroll 9
+    for (int v = 0; v < vectors + more; v++)
+        kept[v] = DN_OP(loadu)(v < vectors ? g + v * DN_WIDTH : g + n_in - DN_WIDTH);
     for (ptrdiff_t j = 0; j < n_out; j++, out += n_in) {
         const DN_VEC dj = DN_OP(set1)(d[j]);
-        ptrdiff_t i = 0;
-        if (n_in >= 4 * DN_WIDTH && (uintptr_t)out % 32) {
-            DN_OP(storeu)(out, DN_OP(mul)(dj, DN_OP(loadu)(g)));
-            i = (ptrdiff_t)((32 - (uintptr_t)out % 32) / sizeof *out);
-        }
+#pragma GCC unroll 9
+        for (int v = 0; v < vectors + more; v++)
+            DN_OP(storeu)(v < vectors ? out + v * DN_WIDTH : out + n_in - DN_WIDTH, DN_OP(mul)(dj, kept[v]));
+    }
+}
+
+/* The same for longer rows. One begins with a vector that may overlap the next: those behind it are aligned, as a
+ * store that crosses cache lines costs two. */
+DN_TARGET static void DN_NAME(long_rows)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
+                                         const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in)
+{
+    for (ptrdiff_t j = 0; j < n_out; j++, out += n_in) {
+        const DN_VEC dj = DN_OP(set1)(d[j]);
+        ptrdiff_t i = (ptrdiff_t)((32 - (uintptr_t)out % 32) / sizeof *out);
+        DN_OP(storeu)(out, DN_OP(mul)(dj, DN_OP(loadu)(g)));
         for (; i + 2 * DN_WIDTH <= n_in; i += 2 * DN_WIDTH) {
             DN_OP(storeu)(out + i, DN_OP(mul)(dj, DN_OP(loadu)(g + i)));
             DN_OP(storeu)(out + i + DN_WIDTH, DN_OP(mul)(dj, DN_OP(loadu)(g + i + DN_WIDTH)));
@@ -164,3 +168,38 @@ DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN
             DN_OP(storeu)(out + n_in - DN_WIDTH, DN_OP(mul)(dj, DN_OP(loadu)(g + n_in - DN_WIDTH)));
     }
 }
+
+#define DN_SHORT(vectors)                                                                                             \
+    case vectors:                                                                                                     \
+        if (n_in % DN_WIDTH)                                                                                          \
+            DN_NAME(short_rows)(vectors, 1, out, d, g, n_out, n_in);                                                  \
+        else                                                                                                          \
+            DN_NAME(short_rows)(vectors, 0, out, d, g, n_out, n_in);                                                  \
+        break;
+
+DN_TARGET static void DN_NAME(outer)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT d,
+                                     const DN_REAL *DN_RESTRICT g, ptrdiff_t n_out, ptrdiff_t n_in)
+{
+    switch (n_in / DN_WIDTH) {
+    case 0:
+        if (n_in == 1) /* a loop that is worth vectors */
+            for (ptrdiff_t j = 0; j < n_out; j++)
+                out[j] = d[j] * g[0];
+        else
+            for (ptrdiff_t j = 0; j < n_out; j++, out += n_in)
+                for (ptrdiff_t i = 0; i < n_in; i++)
+                    out[i] = d[j] * g[i];
+        break;
+    DN_SHORT(1)
+    DN_SHORT(2)
+    DN_SHORT(3)
+    DN_SHORT(4)
+    DN_SHORT(5)
+    DN_SHORT(6)
+    DN_SHORT(7)
+    DN_SHORT(8)
+    default:
+        DN_NAME(long_rows)(out, d, g, n_out, n_in);
+    }
+}
+#undef DN_SHORT
