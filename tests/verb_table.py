@@ -127,7 +127,11 @@ KEPT = {
     "full covariance, pairs": lambda J, J2, a, **o: J.covariance(a.pairs, full=True, **o),
     "full covariance, damped": lambda J, J2, a, **o: J.covariance(a.damped, full=True, **o),
 }
-EVERY_TWO_INPUTS = "input_hessian", "input_hessian, u", "mixed_hessian"  # n_0 numbers a unit or more
+EVERY_TWO_INPUTS = (
+    "input_hessian",
+    "input_hessian, u",
+    "mixed_hessian",
+)  # n_0 numbers a unit or more
 EVERY_TWO_SAMPLES = (  # results of (N m)^2 numbers
     "gram",
     "gram_per_output",
