@@ -38,7 +38,7 @@ def silu_second(u):
 
 
 def mish_second(v):
-    """By the product rule of v t, t = tanh(p), p = log(1 + exp(v)): t' = sech(p)^2 s, t'' = sech(p)^2 (s' - 2 t s^2)."""
+    """Of v t, t = tanh(p), p = log(1 + exp(v)): t' = sech(p)^2 s, t'' = sech(p)^2 (s' - 2 t s^2)."""
     p, s = mp.log1p(mp.exp(v)), sigmoid(v)
     return mp.sech(p) ** 2 * (2 * s + v * (s * sigmoid(-v) - 2 * mp.tanh(p) * s**2))
 

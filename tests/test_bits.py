@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from verb_table import (
+    EVERY_TWO_INPUTS,
     EVERY_TWO_PARAMETERS,
     EVERY_TWO_SAMPLES,
     FUSED,
@@ -48,6 +49,8 @@ def build(name, N):
         left_out |= set(EVERY_TWO_SAMPLES)
     if N * sizes[-1] * a.P > 10 * NUMBERS:
         left_out |= {"jacobian_dense", "to_dense"}
+    if N * max(sizes) * sizes[0] ** 2 > 10 * NUMBERS:
+        left_out |= set(EVERY_TWO_INPUTS)
     return net, a, left_out
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import dense_oracle as plain
 import numpy as np
 import pytest
+import second_oracle as second
 from dense_oracle import AtKink, PlainNet, absolute, assert_close
 from oracle import Case
 
@@ -25,6 +26,7 @@ N_SAMPLES = ("single", 0, 1, 2, 3, 5, 8, 33, 150, 400)
 HIDDEN = plain.SPECS
 OUTPUTS = [*HIDDEN, "identity", "identity", *plain.COUPLED * 3]
 ROWS = 60_000  # numbers of the dense Jacobian; one net in ten may have ten times as many
+SECOND = 1_000_000  # numbers of the oracle's mixed second derivatives, in its widest layer
 MATRIX = 100_000  # numbers of a P x P or (N m) x (N m) matrix
 
 
@@ -149,6 +151,7 @@ class Check:
             self.kernels,
             self.covariances,
             self.dropped,
+            self.second_derivatives,
         ):
             part()
 
@@ -443,6 +446,68 @@ class Check:
                 samples=(0, 2),
                 symmetric=True,
             )
+
+    def second_derivatives(self):
+        d, net, X = self.draw, self.net, self.X
+        n_0, lead = d.plain.sizes[0], () if d.single else (d.N,)
+        if d.N * max(d.plain.sizes) * (d.P + n_0) * n_0 > SECOND:
+            return
+        u, v = d.draw(d.N, d.m), d.draw(d.P)
+        u_given, kept = d.given(u), d.plain.keep(self.wrt)
+        threads = {"threads": d.threads}
+        H, terms = (second.input_hessian(d.plain, d.X, size) for size in (np.array, abs))
+        H_u, terms_u = second.weighted(u, H), second.weighted(abs(u), terms)
+        mixed = net.mixed_hessian(X, u_given, **self.options)
+        for name, results, exact, most in (
+            (
+                "dy/dx dx",
+                [
+                    net.input_hessian(X, **threads),
+                    self.poisoned(
+                        lambda out: net.input_hessian(X, out=out), (*lead, d.m, n_0, n_0)
+                    ),
+                ],
+                H,
+                terms,
+            ),
+            (
+                "dy/dx dx by u",
+                [
+                    net.input_hessian(X, u_given, **threads),
+                    self.poisoned(
+                        lambda out: net.input_hessian(X, u_given, out=out), (*lead, n_0, n_0)
+                    ),
+                ],
+                H_u,
+                terms_u,
+            ),
+            (
+                "dy/dtheta dx",
+                [mixed.to_dense(), self.poisoned(lambda out: mixed.to_dense(out), mixed.shape)],
+                second.mixed_hessian(d.plain, d.X, u, kept),
+                second.mixed_hessian(d.plain, d.X, u, kept, abs),
+            ),
+        ):
+            # as if they were plain arrays: the terms are known already
+            self.close(name, results, exact[0] if d.single else exact, most)
+        self.close(
+            "Hessian of theta, times v",
+            [
+                net.hvp(X, u_given, v, **self.options),
+                self.poisoned(lambda out: net.hvp(X, u_given, v, out=out, **self.options), (d.P,)),
+            ],
+            second.hvp(d.plain, d.X, u, v, kept),
+            second.hvp(d.plain, d.X, u, v, kept, abs),
+        )
+
+    def close(self, name, results, exact, terms):
+        """As `equal`, of numbers that are at hand."""
+        for i, result in enumerate(results):
+            try:
+                assert result.dtype == self.draw.dtype
+                assert_close(result, exact, TOLERANCE[self.draw.dtype], terms.max(initial=0))
+            except AssertionError as error:
+                raise AssertionError(f"{name}, way {i}: {error}") from None
 
 
 def assert_symmetric(result):

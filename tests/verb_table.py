@@ -63,6 +63,8 @@ SAMPLEWISE = {  # a row of the result for each sample of X
     "covariance, pairs": lambda net, a, **o: net.covariance(a.X, a.pairs, wrt=a.wrt, **o),
     "covariance, damped": lambda net, a, **o: net.covariance(a.X, a.damped, wrt=a.wrt, **o),
     "covariance, dense": lambda net, a, **o: net.covariance(a.X, a.Sigma, wrt=a.wrt, **o),
+    "input_hessian": lambda net, a, **o: net.input_hessian(a.X, **o),
+    "input_hessian, u": lambda net, a, **o: net.input_hessian(a.X, a.u, **o),
 }
 GRAM = {"gram": lambda net, a, **o: net.gram(a.X, wrt=a.wrt, **o)}
 SUMS = {
@@ -73,6 +75,7 @@ SUMS = {
     "ggn_diagonal": lambda net, a, **o: net.ggn_diagonal(a.X, wrt=a.wrt, **o),
     "ggn_diagonal, h": lambda net, a, **o: net.ggn_diagonal(a.X, a.h, wrt=a.wrt, **o),
     "ggn_diagonal, H": lambda net, a, **o: net.ggn_diagonal(a.X, a.H, wrt=a.wrt, **o),
+    "hvp": lambda net, a, **o: net.hvp(a.X, a.u, a.v, wrt=a.wrt, **o),
 }
 WITH_OUT = SAMPLEWISE | GRAM | SUMS
 SEVERAL = {  # of more than one array, without out=
@@ -84,6 +87,7 @@ SEVERAL = {  # of more than one array, without out=
     "normal_equations, H": lambda net, a, **o: net.normal_equations(a.X, a.R, a.H, wrt=a.wrt, **o),
     "jacobian": lambda net, a, **o: factors(net.jacobian(a.X, wrt=a.wrt, **o)),
     "linearize": lambda net, a, **o: linearized(*net.linearize(a.X, **o)),
+    "mixed_hessian": lambda net, a, **o: mixed_factors(net.mixed_hessian(a.X, a.u, wrt=a.wrt, **o)),
 }
 FUSED = WITH_OUT | SEVERAL
 
@@ -123,6 +127,11 @@ KEPT = {
     "full covariance, pairs": lambda J, J2, a, **o: J.covariance(a.pairs, full=True, **o),
     "full covariance, damped": lambda J, J2, a, **o: J.covariance(a.damped, full=True, **o),
 }
+EVERY_TWO_INPUTS = (
+    "input_hessian",
+    "input_hessian, u",
+    "mixed_hessian",
+)  # n_0 numbers a unit or more
 EVERY_TWO_SAMPLES = (  # results of (N m)^2 numbers
     "gram",
     "gram_per_output",
@@ -142,6 +151,12 @@ EVERY_TWO_PARAMETERS = tuple(  # results or arguments of P^2 numbers
 def factors(J):
     """The arrays that a Jacobian holds."""
     return [J.outputs, *(a for a in (*J.deltas, *J.inputs) if a is not None)]
+
+
+def mixed_factors(mixed):
+    """The arrays that a MixedHessian holds."""
+    groups = mixed.deltas, mixed.deltas_dx, mixed.inputs, mixed.inputs_dx
+    return [a for group in groups for a in group if a is not None]
 
 
 def linearized(y, dx, J):

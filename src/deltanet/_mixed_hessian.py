@@ -1,6 +1,7 @@
 """MixedHessian: d2(u^T y)/dtheta dx of each sample, by its factors."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class MixedHessian:
         else:
             held = [a for group in self._factors for a in group if a is not None]
             _validate.out(out, self.shape, self.dtype, *held)
-        rows = out.reshape(-1, *self.shape[-2:])
+        rows = out.reshape(prod(self._lead), *self.shape[-2:])
         at = 0
         for k, weights, bias in self._kept.layers:
             delta, slope, h, tangent = (group[k] for group in self._factors)
@@ -137,5 +138,9 @@ class MixedHessian:
 
     def _led(self, which: int) -> tuple[Any, ...]:
         """Factors of one kind, without the axis of samples where a single one was given."""
-        group = self._factors[which]
-        return tuple(None if a is None else a.reshape(*self._lead, *a.shape[1:]) for a in group)
+        group: list[Array | None] = []
+        for a in self._factors[which]:
+            group.append(None if a is None else a.reshape(*self._lead, *a.shape[1:]))
+            if group[-1] is not None:
+                group[-1].flags.writeable = False
+        return tuple(group)

@@ -6,6 +6,7 @@ Symbols: net.pxd.
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_INCREF
 from cython cimport floating
+from libc cimport errno
 from libc.math cimport exp, log1p
 from libc.string cimport memcpy, memset
 
@@ -106,6 +107,7 @@ cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B
 
     The largest term of the sum is 1 and the rest is summed apart, for log1p to keep its digits.
     """
+    cdef int before = errno.errno  # an exp that underflows sets it
     cdef Py_ssize_t j, s, top
     cdef double most, rest
     for s in range(B):
@@ -123,3 +125,4 @@ cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B
             p[j * B + s] = <floating> (p[j * B + s] / (1 + rest))
             if not log:
                 h[j * B + s] = p[j * B + s]
+    errno.errno = before

@@ -15,6 +15,9 @@ cdef void local_tangent(floating* A, const floating* T, Py_ssize_t k, const floa
 cdef void scale_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
                       Py_ssize_t B, const Context* context) noexcept nogil
 
+cdef void add_scaled_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
+                           Py_ssize_t B, const Context* context) noexcept nogil
+
 cdef bint flat(const floating* curve, Py_ssize_t size) noexcept nogil
 
 cdef void quadratic(floating* C, const floating* A, const floating* curve, Py_ssize_t n, Py_ssize_t n_0, Py_ssize_t B,

@@ -7,7 +7,7 @@ from libc.string cimport memset
 from deltanet._core.activation cimport is_log_softmax
 from deltanet._core.backward cimport through_weights
 from deltanet._core.curvature cimport (
-    below, bend, coupled_quadratic, coupled_rows, flat, local_tangent, quadratic, scale_units,
+    add_scaled_units, below, bend, coupled_quadratic, coupled_rows, flat, local_tangent, quadratic, scale_units,
 )
 from deltanet._core.forward cimport forward, tangent
 from deltanet._core.loops cimport fold, multiply
@@ -124,7 +124,7 @@ cdef inline void mixed_hessian_block(void** e, void** E, void** h, void** T, flo
     cdef floating* rows = <floating*> at.E[0]
     cdef floating* up = <floating*> at.E[1]
     cdef const floating* fprime
-    cdef Py_ssize_t k, i, n, n_0 = net.n_0
+    cdef Py_ssize_t k, n, n_0 = net.n_0
     curves(at, X, u, theta, affine, net, N, B, 1, context, failure)
     for k in range(1, net.L + 1):
         n = net.layer[k].n_out
@@ -136,16 +136,12 @@ cdef inline void mixed_hessian_block(void** e, void** E, void** h, void** T, flo
         if k == net.L and net.coupled:
             coupled_rows(rows, <floating*> at.work, A[k], curve[k], fprime, is_log_softmax(net.layer[k].activation), n,
                          n_0, B)
+        elif k == net.L:
+            scale_units(rows, curve[k], A[k], n, n_0, B, context)
         else:
-            scale_units(A[k], curve[k], A[k], n, n_0, B, context)
-            if k == net.L:
-                rows, A[k] = A[k], rows
-            else:
-                rows, up = up, rows
-                below(rows, up, k + 1, theta, net, n_0, B, context)
-                scale_units(rows, fprime, rows, n, n_0, B, context)
-                for i in range(n * n_0 * B):
-                    rows[i] += A[k][i]
+            below(up, rows, k + 1, theta, net, n_0, B, context)
+            scale_units(rows, fprime, up, n, n_0, B, context)
+            add_scaled_units(rows, curve[k], A[k], n, n_0, B, context)
         mixed_hessian(e, E, h, T, dense, start, <floating*> at.delta[k], rows, <floating*> at.h[k - 1],
                       <floating*> at.T[k - 1], k, column[k], bias_column[k], affine, net, N, B, context)
 
