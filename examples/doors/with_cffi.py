@@ -1,7 +1,7 @@
 """deltanet's C functions by cffi, without a compiler (its "ABI mode"): y and dy/dx of samples.
 
-The declarations are those of deltanet.h; the addresses come from `net.c_functions` and `net.c_address`. There is no
-library to open. The functions release the interpreter's lock.
+The declarations are those of deltanet.h; the addresses come from `net.c_functions` and `net.c_address`.
+There is no library to open. cffi releases the interpreter's lock during a call.
 
     python examples/doors/with_cffi.py
 """

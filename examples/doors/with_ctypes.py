@@ -1,7 +1,7 @@
 """deltanet's C functions by ctypes, which needs no compiler: y and dy/dx of samples.
 
-`net.c_functions` has the address of each function of deltanet.h, and `net.c_address` that of the net. ctypes itself
-takes longer than the function; where that matters, call from Numba, Cython or C.
+`net.c_functions` has the address of each function of deltanet.h, and `net.c_address` that of the net.
+ctypes itself takes longer than the function; where that matters, call from Numba, Cython or C.
 
     python examples/doors/with_ctypes.py
 """
@@ -14,7 +14,7 @@ import deltanet as dn
 
 DN_Y, DN_JX = 1, 2  # of deltanet.h
 pointer, count = ctypes.c_void_p, ctypes.c_ssize_t
-# net, theta, x, N, y, jx, jtheta, work; CFUNCTYPE lets other threads of Python run during the call
+# net, theta, x, N, y, jx, jtheta, work. CFUNCTYPE releases the interpreter's lock during a call
 EVAL = ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer, pointer, count, *[pointer] * 4)
 WORK_SIZE = ctypes.CFUNCTYPE(ctypes.c_size_t, pointer, count, ctypes.c_int)
 STRERROR = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int)

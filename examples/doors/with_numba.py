@@ -1,12 +1,12 @@
 """deltanet's C functions from Numba's compiled code: a simulation in a loop, with its sensitivity.
 
-The net gives the next state of a system from its state and a control, x = (s_t, a_t), s_{t+1} = y. The loop follows the
-state, and how it depends on the first one:
+The net gives the next state of a system from its state and a control, x = (s_t, a_t), s_{t+1} = y. The
+loop follows the state, and how it depends on the first one:
 
     S_{t+1} = dy/ds S_t      (m, m),  S_0 = 1
 
-Numba calls a ctypes function by its address. Pointers are declared as integers here, so that NULL is 0 and an array is
-`array.ctypes.data`. Declare every function so, and keep the net alive while compiled code may call it.
+Numba calls a ctypes function by its address. Pointers are declared as integers here, so that NULL is 0 and
+an array is `array.ctypes.data`. The net must live while compiled code may call it.
 
     python examples/doors/with_numba.py
 """

@@ -7,6 +7,7 @@
 
 #include <deltanet.h>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>

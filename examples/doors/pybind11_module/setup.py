@@ -7,7 +7,5 @@ import deltanet
 
 setup(
     name="batch",
-    ext_modules=[
-        Pybind11Extension("batch", ["batch.cpp"], include_dirs=[deltanet.get_include()])
-    ],
+    ext_modules=[Pybind11Extension("batch", ["batch.cpp"], include_dirs=[deltanet.get_include()])],
 )
