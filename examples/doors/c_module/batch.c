@@ -8,7 +8,7 @@
 
 static const dn_api *api; /* fetched when the module is imported */
 
-/* y and jx at all samples of X; other threads of Python run meanwhile. The status, with a Python error set unless DN_OK */
+/* y and jx at all samples of X, without the interpreter's lock. The status, with a Python error set unless DN_OK */
 static int fill(const dn_net *net, const Py_buffer *X, Py_buffer *y, Py_buffer *jx)
 {
     const Py_ssize_t n_0 = api->num_inputs(net), m = api->num_outputs(net), size = sizeof(double);

@@ -31,7 +31,8 @@ struct Net { // holds the Python object, and so what `handle` points to
     const dn_net *handle;
 
     explicit Net(const char *path)
-        : api(dn_import()), object(api ? load_net(path) : nullptr), handle(object ? dn_net_from_object(object) : nullptr)
+        : api(dn_import()), object(api ? load_net(path) : nullptr),
+          handle(object ? dn_net_from_object(object) : nullptr)
     {
         if (!handle) {
             PyErr_Print();

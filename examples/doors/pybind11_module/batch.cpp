@@ -16,9 +16,10 @@ py::tuple linearize(py::object object, Array X) {
     if (X.ndim() != 2 || X.shape(1) != n_0) throw py::value_error("X must have shape (N, n_0)");
     Array y({X.shape(0), m}), jx({X.shape(0), m, n_0});
     std::vector<char> work(api->work_size(net, X.shape(0), DN_Y | DN_JX));
-    int status = api->eval(net, nullptr, X.data(), X.shape(0), y.mutable_data(), jx.mutable_data(), nullptr, work.data());
+    int status = api->eval(net, nullptr, X.data(), X.shape(0), y.mutable_data(), jx.mutable_data(), nullptr,
+                           work.data());
     if (status != DN_OK) throw py::value_error(api->strerror(status));
     return py::make_tuple(y, jx);
 }
 
-PYBIND11_MODULE(batch, module) { module.def("linearize", &linearize, py::arg("net"), py::arg("X")); }
+PYBIND11_MODULE(batch, module) { module.def("linearize", &linearize); }
