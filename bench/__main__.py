@@ -23,7 +23,21 @@ import inspect
 import time
 from pathlib import Path
 
-from bench import c_interface, cg, dense, fit, gauss_newton, imports, memory, nist, second, sweep, tiny, usual, verbs
+from bench import (
+    c_interface,
+    cg,
+    dense,
+    fit,
+    gauss_newton,
+    imports,
+    memory,
+    nist,
+    second,
+    sweep,
+    tiny,
+    usual,
+    verbs,
+)
 from bench.report import Report
 
 PARTS = {

@@ -98,9 +98,7 @@ def c_interface(report, seconds):
 def generated(case, wanted):
     if casadi_c.casadi is None:
         return {}
-    return {
-        f"CasADi {kind}": casadi_c.Casadi(case, wanted, kind) for kind in KINDS[case.name]
-    }
+    return {f"CasADi {kind}": casadi_c.Casadi(case, wanted, kind) for kind in KINDS[case.name]}
 
 
 def tails(report, case, library):

@@ -16,7 +16,7 @@ except ImportError:
 
 
 class Casadi:
-    """Some of y, jx and jtheta of one sample as generated C, gcc -O3 -march=native; `kind` is "SX" or "MX"."""
+    """Some of y, jx, jtheta of one sample as generated C, gcc -O3 -march=native; kind "SX" or "MX"."""
 
     def __init__(self, case, wanted=("y", "jtheta"), kind="SX"):
         net, symbol = case.net, getattr(casadi, kind).sym

@@ -33,7 +33,9 @@ def timed(case, verb, rounds, formulas, *arguments):
         theirs = (arguments[0], peer.blocks(arguments[1])) if arguments else ()
         for name in formulas:
             calls[name] = peer.fastest(
-                getattr(structured_second, name), *theirs, check=lambda found: close(found, expected)
+                getattr(structured_second, name),
+                *theirs,
+                check=lambda found: close(found, expected),
             )
     return rotate(calls, rounds=rounds)
 

@@ -1,7 +1,7 @@
 """The formulas of the second derivatives in JAX, as structured.py has those of the first.
 
-    A_1 = W_1,   A_k = W_k diag(f'_{k-1}) A_{k-1}                             (N, n_k, n_0)
-    H_o = sum_k A_k^T diag(f''_k q_ko) A_k,   f'' = -2 h f',   q f' = delta     (N, m, n_0, n_0)
+A_1 = W_1,   A_k = W_k diag(f'_{k-1}) A_{k-1}                             (N, n_k, n_0)
+H_o = sum_k A_k^T diag(f''_k q_ko) A_k,   f'' = -2 h f',   q f' = delta     (N, m, n_0, n_0)
 """
 
 from bench.structured import LAYOUTS, chain, forward, jax, jnp, output
@@ -13,7 +13,11 @@ def input_hessian(theta, X, layout, variant):
     total, A = 0, None
     for k, d in enumerate(chain(theta, h, layout)):
         W, _ = theta[k]
-        A = jnp.broadcast_to(W, (len(X), *W.shape)) if A is None else jnp.einsum("ji,sip->sjp", W, A)
+        A = (
+            jnp.broadcast_to(W, (len(X), *W.shape))
+            if A is None
+            else jnp.einsum("ji,sip->sjp", W, A)
+        )
         curve = -2 * d * (h[k + 1][:, None] if LAYOUTS[layout] == "so" else h[k + 1][None])
         curve = curve if LAYOUTS[layout] == "so" else curve.transpose(1, 0, 2)
         if variant:

@@ -3,7 +3,7 @@
 import typing as _typing
 
 from deltanet._config import __version__, get_include, show_config
-from deltanet._core.capi import API as _C_API
+from deltanet._core.capi import API as _C_API  # noqa: F401  # PyCapsule_Import finds it here
 from deltanet._fit import Fit, fit, residuals
 from deltanet._io import from_flax, from_keras, from_sklearn, from_torch, load, save
 from deltanet._jacobian import Jacobian

@@ -87,15 +87,32 @@ def mixed_hessian(
     size = sum(int(np.prod(shape)) for shape in shapes)
     buffer = _memory.empty((size,), source.dtype, "the factors of mixed_hessian", BLOCKS)
     parts = iter(split(buffer, shapes))
-    groups: list[list[Array | None]] = [[None] * L for _ in range(4)]
+    deltas: list[Array | None] = [None] * L
+    slopes, inputs, tangents = deltas.copy(), deltas.copy(), deltas.copy()
     for k in layers:
-        for group in groups[: 4 if k else 3]:
-            group[k] = next(parts)
+        deltas[k], slopes[k], inputs[k] = next(parts), next(parts), next(parts)
+        if k:
+            tangents[k] = next(parts)
     for part, X, count, report in _pieces(source, threads, progress):
-        some = [[None if a is None else a[part] for a in group] for group in groups]
-        bends.mixed_hessian(source.engine, kept.columns, X, seed[part], *some, count, report)
+        bends.mixed_hessian(
+            source.engine,
+            kept.columns,
+            X,
+            seed[part],
+            _cut(deltas, part),
+            _cut(slopes, part),
+            _cut(inputs, part),
+            _cut(tangents, part),
+            count,
+            report,
+        )
     scale = source.engine.affine[n_0 : 2 * n_0].copy()
-    return MixedHessian(kept, source.lead, *groups, scale, source.dtype)
+    return MixedHessian(kept, source.lead, deltas, slopes, inputs, tangents, scale, source.dtype)
+
+
+def _cut(group: list[Array | None], part: slice) -> list[Array | None]:
+    """The same arrays, of some samples."""
+    return [None if array is None else array[part] for array in group]
 
 
 def _pieces(

@@ -23,14 +23,17 @@ from deltanet._core.lone cimport Handle, Lone, evaluate, factors, lone_bytes, op
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
-    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, POINTERS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job, Space,
+    INPUT_JACOBIAN, KFAC, LANES_KEPT, OUTPUTS, POINTERS, ROW_NORMS, SECOND, SERIAL_WORK, TANGENT, VJP, WHOLE, Job,
+    Space,
     activations_length, cut, diagonal_length, ggn_length, kept_length, kfac_side, lay_out, point_activations,
     vjp_length,
 )
 from deltanet._core.pool cimport dn_barrier, meet
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, SCALAR, Pair
-from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_add, dn_load, dn_store, give_back, raise_from, thread_count
+from deltanet._core.work cimport (
+    Arena, Work, Workspace, borrow, dn_add, dn_load, dn_store, give_back, raise_from, thread_count,
+)
 
 cnp.import_array()
 
@@ -494,7 +497,8 @@ cdef void run_in(Call call, Py_ssize_t block, Py_ssize_t number, bint add, int w
     cdef Py_ssize_t start = block * job.B, N = min(job.B, job.N - start)
     cdef Py_ssize_t B = 1 if job.B == 1 else whole_vectors(N, sizeof(floating))
     # pointers of each thread's own, also where they share the numbers: a late one must not set those of the others
-    lay_out(&space, own.pointers + team.rank * POINTERS * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B, call.team)
+    lay_out(&space, own.pointers + team.rank * POINTERS * (job.net.L + 1), own.numbers, job, sizeof(floating), N, B,
+            call.team)
     if job.activations != NULL:
         point_activations(space.h, space.fprime, <char*> (<floating*> job.activations + block * activations_length(
             job.net, whole_vectors(job.B, sizeof(floating)))), job.net, B, sizeof(floating))

@@ -32,7 +32,8 @@ cdef void forward(floating** h, floating** fprime, floating** fsecond, const flo
         if net.functions[k] != NULL:
             meet(team)
             if team.rank == 0:
-                call(h[k], fprime[k], fsecond[k] if fsecond != NULL else NULL, net.functions[k], layer.n_out * B, failure)
+                second = fsecond[k] if fsecond != NULL else NULL
+                call(h[k], fprime[k], second, net.functions[k], layer.n_out * B, failure)
         elif k < net.L or not net.coupled:
             second = fsecond[k] + i * B if fsecond != NULL else NULL
             activate(h[k] + i * B, fprime[k] + i * B, second, layer, (j - i) * B, context.simd)

@@ -50,10 +50,11 @@ cdef inline Py_ssize_t lay_out_second(Bends* at, void** layers, char* numbers, c
     `layers` holds SECOND_POINTERS (L + 1) pointers, or is NULL where only the bytes are asked for.
     """
     cdef Py_ssize_t k, n, widest = net.n_0, n_0 = net.n_0, L1 = net.L + 1
-    cdef bint in_x = (wanted & (HXX | MIXED)) != 0, mixed = (wanted & MIXED) != 0, along = (wanted & HVP) != 0
+    cdef bint mixed = (wanted & MIXED) != 0, along = (wanted & HVP) != 0
     cdef Supply free = Supply(numbers, itemsize)
     cdef void* turns[4]
-    at.h, at.fprime, at.fsecond, at.delta, at.curve = layers, layers + L1, layers + 2 * L1, layers + 3 * L1, layers + 4 * L1
+    at.h, at.fprime, at.fsecond = layers, layers + L1, layers + 2 * L1
+    at.delta, at.curve = layers + 3 * L1, layers + 4 * L1
     at.A, at.T, at.dv, at.dh = layers + 5 * L1, layers + 6 * L1, layers + 7 * L1, layers + 8 * L1
     for k in range(L1):
         n = net.n_0 if k == 0 else net.layer[k].n_out
@@ -84,9 +85,10 @@ cdef inline Py_ssize_t lay_out_second(Bends* at, void** layers, char* numbers, c
     return free.start - numbers
 
 
-cdef inline void input_hessian_block(floating* H, Bends* at, const floating* X, const floating* u, const floating* theta,
-                                     const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r,
-                                     const Context* context, Failure* failure) noexcept nogil:
+cdef inline void input_hessian_block(floating* H, Bends* at, const floating* X, const floating* u,
+                                     const floating* theta, const floating* affine, const Net* net, Py_ssize_t N,
+                                     Py_ssize_t B, Py_ssize_t r, const Context* context,
+                                     Failure* failure) noexcept nogil:
     """d2(u^T y)/dx dx    (N, r, n_0, n_0), u (N, r, m), or without it of each output"""
     cdef floating** curve = <floating**> at.curve
     cdef floating* A = <floating*> at.A[0]
@@ -111,11 +113,11 @@ cdef inline void input_hessian_block(floating* H, Bends* at, const floating* X, 
     input_hessian(H, C, r, n_0, N, B, context)
 
 
-cdef inline void mixed_hessian_block(void** e, void** E, void** h, void** T, floating* dense, Py_ssize_t start, Bends* at,
-                                     const floating* X, const floating* u, const floating* theta, const floating* affine,
-                                     const Net* net, const Py_ssize_t* column, const Py_ssize_t* bias_column,
-                                     Py_ssize_t lowest, Py_ssize_t N, Py_ssize_t B, const Context* context,
-                                     Failure* failure) noexcept nogil:
+cdef inline void mixed_hessian_block(void** e, void** E, void** h, void** T, floating* dense, Py_ssize_t start,
+                                     Bends* at, const floating* X, const floating* u, const floating* theta,
+                                     const floating* affine, const Net* net, const Py_ssize_t* column,
+                                     const Py_ssize_t* bias_column, Py_ssize_t lowest, Py_ssize_t N, Py_ssize_t B,
+                                     const Context* context, Failure* failure) noexcept nogil:
     """The factors of d2(u^T y)/dtheta dx of the samples from `start` on, into arrays of one a layer: e (N, n_k),
     E (N, n_k, n_0), h (N, n_{k-1}), T (N, n_{k-1}, n_0), u (N, m); or, of a lone sample, `dense` (P, n_0).
     """
@@ -194,8 +196,8 @@ cdef inline void curves(Bends* at, const floating* X, const floating* u, const f
     cdef Team alone = Team(0, 1, NULL)
     forward(<floating**> at.h, <floating**> at.fprime, <floating**> at.fsecond, X, theta, affine, net, N, B, context,
             &alone, failure)
-    bend(<floating**> at.delta, <floating**> at.curve, u, <floating**> at.fprime, <floating**> at.fsecond, affine, theta,
-         net, N, B, r, context)
+    bend(<floating**> at.delta, <floating**> at.curve, u, <floating**> at.fprime, <floating**> at.fsecond, affine,
+         theta, net, N, B, r, context)
 
 
 cdef inline void add(floating* a, const floating* b, Py_ssize_t n) noexcept nogil:
