@@ -6,9 +6,9 @@ the rates; the exchange stays as it is (a universal differential equation; with 
 
     dy_i/dt = f(y_i) + D / h^2 (y_{i-1} - 2 y_i + y_{i+1})        i = 1 .. K, y_i (3,), no flux at the ends
 
-SciPy's Radau and BDF and SUNDIALS' CVODE solve it with the Jacobian from `net.input_jacobian`, one call for all
-cells, and with the finite differences that they make themselves. In CVODE the same network also runs in JAX
-(one jitted function for the rates, one for their Jacobian) and in torch. The gradient of the yield by all
+SciPy's Radau and BDF and SUNDIALS' CVODE solve it with the Jacobian from `net.input_jacobian`, one call for
+all cells, and with the finite differences that they make themselves. In CVODE the same network also runs in
+JAX (one jitted function for the rates, one for their Jacobian) and in torch. The gradient of the yield by all
 weights comes from the adjoint equation, whose integral over time is one call of `net.vjp`.
 
 It writes a figure. `pip install "deltanet[examples]"` brings what it compares with.
