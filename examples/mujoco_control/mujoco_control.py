@@ -2,7 +2,7 @@
 
 A 5-24-24-1 network swings the pole of a cart up and holds it. It imitates a law of two parts, energy for the
 swing and a linear-quadratic regulator on top, by `deltanet.fit` to states that the law and then the network
-itself run through (Ross, Gordon, Bagnell 2011: DAgger). It then controls the cart, 500 times a simulated second:
+itself run through (Ross, Gordon, Bagnell 2011: DAgger). It then controls the cart, 500 times a second:
 
     from C       `control.c` beside this script, compiled here, is MuJoCo's control callback and calls
                  deltanet's C interface: `mj_step(model, data, nstep)` runs without Python and its lock
