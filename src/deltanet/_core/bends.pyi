@@ -9,7 +9,12 @@ Report = Callable[[int], object] | None
 Layers = Sequence[Array | None]
 
 def input_hessian(
-    engine: Engine, X: Array, u: Array | None, out: Array, threads: int | None = None, progress: Report = None
+    engine: Engine,
+    X: Array,
+    u: Array | None,
+    out: Array,
+    threads: int | None = None,
+    progress: Report = None,
 ) -> None: ...
 def mixed_hessian(
     engine: Engine,
