@@ -306,7 +306,7 @@ def draw(path, marks, curves, times, hidden):
     right.bar_label(bars, fmt="%.1f", padding=2)
     right.invert_yaxis()
     right.set(xlabel="time of a step [us]", ylabel="method, by", xscale="log")
-    right.set_xlim(right=3 * max(microseconds))
+    right.set_xlim(1, 3 * max(microseconds))
     right.set_title("-".join(map(str, (5, *hidden, 1))), fontsize=10)
     right.tick_params(axis="y", labelsize=8)
     with rc_context(

@@ -287,7 +287,8 @@ def draw(path, net, cells, tables):
         left.plot([], [], color=color, label=SPECIES[i])
     left.set(xscale="log", xlabel="time [s]", ylabel="concentration [mol/l; B: 4e-5 mol/l]")
     left.set_title("first (-) and last cell (--);\nlines: true rates, dots: network", fontsize=10)
-    left.legend(loc=(0.04, 0.68))
+    left.set_ylim(top=1.2)
+    left.legend(loc="upper center", ncols=3)
     labels = [f"{r['solver']}, {r['by']},\n{r['jacobian']}" for r in tables]
     colors = ["C0" if r["by"] == "deltanet" and r["jacobian"] == "exact" else "0.7" for r in tables]
     middle.barh(labels, [r["calls"] for r in tables], color=colors)
