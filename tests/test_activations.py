@@ -6,6 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from dense_oracle import COUPLED, ELEMENTWISE, PARAMETRISED, SPECS, kinks, split
+from second_oracle import SECOND
 
 import deltanet as dn
 from deltanet._activations import REGISTRY
@@ -191,9 +192,25 @@ POINTS = np.concatenate(
 
 
 def evaluate(spec, v, dtype):
+    """(f, f') of local fields v"""
     net = dn.MLP.from_layers([[[1.0]]], [[0.0]], [spec], dtype=dtype)
     X = np.asarray(v, dtype)[:, None]
     return net(X)[:, 0], net.input_jacobian(X)[:, 0, 0]
+
+
+def second(spec, v, dtype):
+    """f'', as a batch's and as that of a sample alone"""
+    net = dn.MLP.from_layers([[[1.0]]], [[0.0]], [spec], dtype=dtype)
+    X = np.asarray(v, dtype)[:, None]
+    return net.input_hessian(X).ravel(), np.array([net.input_hessian(x).item() for x in X])
+
+
+def around(spec, dtype):
+    """POINTS, the kinks and their neighbours"""
+    at_kinks = [
+        x for kink in kinks(spec) for x in (kink, np.nextafter(kink, 9), np.nextafter(kink, -9))
+    ]
+    return np.concatenate([POINTS, at_kinks]).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -201,12 +218,9 @@ def evaluate(spec, v, dtype):
 def test_value_and_slope(spec, dtype):
     name, parameters = split(spec)
     parameters = [mp.mpf(parameter) for parameter in parameters]
-    at_kinks = [
-        x for kink in kinks(spec) for x in (kink, np.nextafter(kink, 9), np.nextafter(kink, -9))
-    ]
-    v = np.concatenate([POINTS, at_kinks]).astype(dtype)
+    v = around(spec, dtype)
     tiny, eps, most = np.finfo(dtype).tiny, np.finfo(dtype).eps, np.finfo(dtype).max
-    for computed, exact in zip(evaluate(spec, v, dtype), EXACT[name], strict=True):
+    for computed, exact in zip(evaluate(spec, v, dtype), EXACT[name][:2], strict=True):
         for x, got in zip(v, computed, strict=True):
             want = exact(mp.mpf(float(x)), *parameters)
             if abs(want) > most:
@@ -215,6 +229,36 @@ def test_value_and_slope(spec, dtype):
             # near the isolated zero of a slope the terms cancel: there, eps of the terms counts
             scale = max(abs(want), mp.mpf("0.1") if name in GATED and -3 < x < 0 else 0)
             assert abs(mp.mpf(float(got)) - want) <= 8 * eps * scale + tiny, (spec, x, got, want)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_second_derivative(spec, dtype):
+    """Within 8 eps of it, or of an eighth of the largest there is."""
+    name, parameters = split(spec)
+    parameters = [mp.mpf(parameter) for parameter in parameters]
+    v = around(spec, dtype)
+    tiny, eps, most = np.finfo(dtype).tiny, np.finfo(dtype).eps, np.finfo(dtype).max
+    exact = [EXACT[name][2](mp.mpf(float(x)), *parameters) for x in v]
+    largest = 0 if name == "exp" else max(abs(want) for want in exact)
+    for computed in second(spec, v, dtype):
+        for x, got, want in zip(v, computed, exact, strict=True):
+            if abs(want) > most:
+                assert got == np.sign(want) * np.inf
+                continue
+            scale = max(abs(want), largest / 8)
+            assert abs(mp.mpf(float(got)) - want) <= 8 * eps * scale + tiny, (spec, x, got, want)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_the_oracles_second_derivative(spec):
+    """second_oracle.py's formula in NumPy."""
+    name, parameters = split(spec)
+    v = np.linspace(-6, 6, 121) + 0.013
+    exact = [EXACT[name][2](mp.mpf(x), *map(mp.mpf, parameters)) for x in v]
+    exact = np.array(exact, float)
+    deviation = abs(SECOND[name](v, *parameters) - exact).max()
+    assert deviation <= 1e-14 * abs(exact).max()
 
 
 # f and f' at infinity and at minus infinity; None: NaN
@@ -269,6 +313,10 @@ def test_nan_stays_nan_and_infinity_goes_to_the_limit(spec, dtype, lanes):
             np.testing.assert_allclose(
                 got, np.full(lanes, limit), rtol=4 * np.finfo(dtype).eps, atol=0
             )
+    bends = {"sin": [np.nan] * 3, "cos": [np.nan] * 3, "exp": [np.nan, np.inf, 0]}
+    bend = bends.get(spec, [np.nan, 2, 2] if spec == "square" else [np.nan, 0, 0])
+    for computed in second(spec, np.tile(np.array([np.nan, np.inf, -np.inf], dtype), lanes), dtype):
+        np.testing.assert_array_equal(computed, np.tile(bend, lanes))
 
 
 @pytest.mark.parametrize(
