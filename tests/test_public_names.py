@@ -100,9 +100,7 @@ def test_a_public_name_is_imported_in_one_way():
     modules = {
         path.name.removesuffix(".py") for path in root.iterdir() if path.name.endswith(".py")
     }
-    packages = {
-        path.name for path in root.iterdir() if path.joinpath("__init__.py").is_file()
-    }
+    packages = {path.name for path in root.iterdir() if path.joinpath("__init__.py").is_file()}
     assert {name for name in modules | packages if not name.startswith("_")} == {"testing"}
     assert not set(dn.testing.__all__) & set(dn.__all__)
 

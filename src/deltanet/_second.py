@@ -91,11 +91,14 @@ def mixed_hessian(
     for k in layers:
         for group in groups[: 4 if k else 3]:
             group[k] = next(parts)
+    e, E, h, T = groups
     for part, X, count, report in _pieces(source, threads, progress):
-        some = [[None if a is None else a[part] for a in group] for group in groups]
-        bends.mixed_hessian(source.engine, kept.columns, X, seed[part], *some, count, report)
+        e_, E_, h_, T_ = ([None if a is None else a[part] for a in group] for group in groups)
+        bends.mixed_hessian(
+            source.engine, kept.columns, X, seed[part], e_, E_, h_, T_, count, report
+        )
     scale = source.engine.affine[n_0 : 2 * n_0].copy()
-    return MixedHessian(kept, source.lead, *groups, scale, source.dtype)
+    return MixedHessian(kept, source.lead, e, E, h, T, scale, source.dtype)
 
 
 def _pieces(
