@@ -9,9 +9,9 @@ import pytest
 import deltanet as dn
 
 PACKAGE = """
-    KFAC MLP Fit Jacobian fit residuals load save testing
+    KFAC MLP Fit Jacobian MixedHessian fit residuals load save testing
     from_torch from_sklearn from_keras from_flax register_activation
-    __version__ show_config get_num_threads set_num_threads cache_info clear_cache
+    __version__ show_config get_include get_num_threads set_num_threads cache_info clear_cache
 """
 MEMBERS = {
     "MLP": """
@@ -21,6 +21,8 @@ MEMBERS = {
         unravel ravel copy astype to_torch
         jacobian jacobian_dense input_jacobian linearize
         jvp vjp normal_equations ggn ggn_diagonal kfac row_norms_squared gram covariance
+        input_hessian mixed_hessian hvp
+        c_address c_net c_functions
     """,
     "Jacobian": """
         from_factors load save
@@ -30,6 +32,7 @@ MEMBERS = {
         ggn ggn_diagonal kfac covariance solve input_jacobian plot
     """,
     "KFAC": "damped inverse logdet",
+    "MixedHessian": "shape dtype deltas deltas_dx inputs inputs_dx to_dense",
     "Fit": "net history reason start loss explained scaled converged plot",
     "J.T": "T",
     "residuals": "fun jac count index",
@@ -50,6 +53,7 @@ def objects():
         "MLP": net,
         "Jacobian": J,
         "KFAC": J.kfac(),
+        "MixedHessian": net.mixed_hessian(X, np.ones((4, 1))),
         "Fit": found,
         "J.T": J.T,
         "residuals": dn.residuals(net, X, X[:, :1]),
@@ -96,9 +100,7 @@ def test_a_public_name_is_imported_in_one_way():
     modules = {
         path.name.removesuffix(".py") for path in root.iterdir() if path.name.endswith(".py")
     }
-    packages = {
-        path.name for path in root.iterdir() if path.is_dir() and path.name != "__pycache__"
-    }
+    packages = {path.name for path in root.iterdir() if path.joinpath("__init__.py").is_file()}
     assert {name for name in modules | packages if not name.startswith("_")} == {"testing"}
     assert not set(dn.testing.__all__) & set(dn.__all__)
 
@@ -110,9 +112,13 @@ def test_what_is_bound_and_no_module_is_listed():
 
 
 def test_the_types_are_in_the_package():
-    """py.typed, and a stub beside each compiled module that Python imports."""
+    """py.typed, and a stub beside each compiled module that Python imports; for C and Cython two headers."""
     root = files("deltanet")
-    assert root.joinpath("py.typed").is_file()
+    for name in ("py.typed", "__init__.pxd", "include/deltanet.h"):
+        assert root.joinpath(name).is_file()
     stubs = {path.name for path in root.joinpath("_core").iterdir() if path.name.endswith(".pyi")}
-    imported = ("activation", "buffers", "cholesky", "context", "engine", "hold", "tiles")
+    imported = (
+        *("activation", "bends", "buffers", "capi", "cholesky", "context", "engine", "hold"),
+        "tiles",
+    )
     assert stubs == {f"{name}.pyi" for name in imported}

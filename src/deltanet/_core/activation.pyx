@@ -6,7 +6,6 @@ Symbols: net.pxd.
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_INCREF
 from cython cimport floating
-from libc cimport errno
 from libc.math cimport exp, log1p
 from libc.string cimport memcpy, memset
 
@@ -102,12 +101,18 @@ cdef int evaluate(floating* h, floating* fprime, floating* fsecond, functions, c
     return 0
 
 
+cdef inline double exp_below(double v) noexcept nogil:
+    """exp(v) of v <= 0. An exp whose result is too small for a normal number sets errno: here it is a product."""
+    if v < -700:
+        return exp(-700.0) * exp(max(v + 700, -700.0))
+    return exp(v)
+
+
 cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B) noexcept nogil:
     """p := exp(h) / sum_j exp(h_j); h := p, or log p    (m, B)
 
     The largest term of the sum is 1 and the rest is summed apart, for log1p to keep its digits.
     """
-    cdef int before = errno.errno  # an exp that underflows sets it
     cdef Py_ssize_t j, s, top
     cdef double most, rest
     for s in range(B):
@@ -118,11 +123,10 @@ cdef void softmax(floating* h, floating* p, bint log, Py_ssize_t m, Py_ssize_t B
         most = h[top * B + s]
         rest = 0
         for j in range(m):
-            p[j * B + s] = <floating> exp(h[j * B + s] - most)
+            p[j * B + s] = <floating> exp_below(h[j * B + s] - most)
             rest += p[j * B + s] if j != top else 0
         for j in range(m):
             h[j * B + s] = <floating> (h[j * B + s] - most - log1p(rest))
             p[j * B + s] = <floating> (p[j * B + s] / (1 + rest))
             if not log:
                 h[j * B + s] = p[j * B + s]
-    errno.errno = before

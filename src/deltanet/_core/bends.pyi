@@ -1,12 +1,11 @@
 """Types of the compiled `bends`: see bends.pyx."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from deltanet._core.engine import Columns, Engine
-from deltanet._types import Array
+from deltanet._types import Array, Report
 
-Report = Callable[[int], object] | None
-Layers = Sequence[Array | None]
+_Layers = Sequence[Array | None]
 
 def input_hessian(
     engine: Engine,
@@ -21,10 +20,10 @@ def mixed_hessian(
     columns: Columns,
     X: Array,
     u: Array,
-    deltas: Layers,
-    slopes: Layers,
-    inputs: Layers,
-    tangents: Layers,
+    deltas: _Layers,
+    slopes: _Layers,
+    inputs: _Layers,
+    tangents: _Layers,
     threads: int | None = None,
     progress: Report = None,
 ) -> None: ...

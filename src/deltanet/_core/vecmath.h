@@ -10,7 +10,6 @@
 #ifndef DN_VECMATH_H
 #define DN_VECMATH_H
 
-#include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -196,9 +195,9 @@ enum dn_activation { DN_ACTIVATIONS(DN_CODE, ) DN_num_activations };
     }                                                                                                                 \
     static void dn_far_sin_##type(int code, real *h, real *fprime)                                                    \
     {                                                                                                                 \
-        const int before = errno; /* infinity sets it */                                                              \
-        double s = sin(*h), c = cos(*h);                                                                              \
-        errno = before;                                                                                               \
+        /* of infinity they would set errno */                                                                        \
+        double v = *h, s = v - v, c = s;                                                                              \
+        if (s == 0) s = sin(v), c = cos(v);                                                                           \
         *h = (real)(code == DN_sin ? s : c);                                                                          \
         *fprime = (real)(code == DN_sin ? c : -s);                                                                    \
     }
