@@ -66,7 +66,13 @@ def test_names_the_extra(case, tmp_path, monkeypatch):
 def test_every_extra_is_here():
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     extras = set(tomllib.loads(text)["project"]["optional-dependencies"])
-    assert {extra for _, extra, _ in CASES.values()} == extras - {"test", "bench", "docs", "examples", "all"}
+    assert {extra for _, extra, _ in CASES.values()} == extras - {
+        "test",
+        "bench",
+        "docs",
+        "examples",
+        "all",
+    }
 
 
 @pytest.mark.parametrize("call", ["from_torch(None)", "MLP([2, 2]).to_torch()"])
