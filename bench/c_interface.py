@@ -55,13 +55,15 @@ class Eval:
             self.function, *self.arguments, ctypes.c_ssize_t(repeats)
         )
 
-    def times(self, library, function):
+    def times(self, library):
         """Nanoseconds of many calls one by one."""
         times = np.empty(CALLS, np.int64)
-        library.eval_times(
-            function, *self.arguments, ctypes.c_void_p(times.ctypes.data), ctypes.c_ssize_t(CALLS)
-        )
+        library.eval_times(self.function, *self.arguments, *counted(times))
         return times
+
+
+def counted(array):
+    return ctypes.c_void_p(array.ctypes.data), ctypes.c_ssize_t(len(array))
 
 
 def c_interface(report, seconds):
@@ -102,14 +104,15 @@ def generated(case, wanted):
 
 
 def tails(report, case, library):
-    """The slowest of many calls, on one core, beside the same loop without a call."""
+    """The slowest of many calls, on one core, beside as many waits of the same time."""
     ours, kept = Eval(case, ("y", "jx")), None
     if hasattr(os, "sched_setaffinity"):
         kept = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {max(kept)})
     try:
-        times = {"deltanet": ours.times(library, ours.function)}
-        times["empty"] = ours.times(library, None)
+        times = {"deltanet": ours.times(library), "waiting": np.empty(CALLS, np.int64)}
+        wait = ctypes.c_int64(int(np.median(times["deltanet"])))
+        library.wait_times(wait, *counted(times["waiting"]))
     finally:
         if kept:
             os.sched_setaffinity(0, kept)

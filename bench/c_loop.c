@@ -28,14 +28,24 @@ static int64_t now(void)
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* Nanoseconds of each call; of an empty one if there is no function */
+/* Nanoseconds of each call */
 void eval_times(dn_eval eval, const dn_net *net, const double *x, double *y, double *jx, double *jtheta, void *work,
                 int64_t *times, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i++) {
         int64_t start = now();
-        if (eval)
-            eval(net, NULL, x, 1, y, jx, jtheta, work);
+        eval(net, NULL, x, 1, y, jx, jtheta, work);
         times[i] = now() - start;
+    }
+}
+
+/* Nanoseconds of each look at the clock until so many have passed: what the machine itself does meanwhile */
+void wait_times(int64_t wait, int64_t *times, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        int64_t start = now(), end = start;
+        while (end - start < wait)
+            end = now();
+        times[i] = end - start;
     }
 }
