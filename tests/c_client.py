@@ -1,5 +1,5 @@
-"""The C interface through ctypes: buffers that see each byte written beside them, and calls with a work area of
-exactly the size asked for, at an odd address.
+"""The C interface through ctypes: buffers that see each byte written beside them, and calls with a work area
+of exactly the size asked for, at an odd address.
 """
 
 import ctypes
