@@ -29,6 +29,12 @@ def visit(net, N, threads=None):
     results += [block for k in range(len(net.weights)) for block in (J.weight(k), J.bias(k))]
     results += [J.matvec(net.params, threads=threads), J.rmatvec(J.outputs, threads=threads)]
     results += [J.gram(threads=threads), J.gram(net.jacobian(X), threads=threads)]
+    u, v = np.ones_like(results[0]), np.ones_like(net.params)
+    results += [net.input_hessian(X, threads=threads), net.input_hessian(X, u, threads=threads)]
+    results += [
+        net.mixed_hessian(X, u, threads=threads).to_dense(),
+        net.hvp(X, u, v, threads=threads),
+    ]
     if N is None:
         results.append(net.jacobian_dense(X, out=np.empty(J.shape, net.dtype)))
     assert all(np.isfinite(result).all() for result in results)
@@ -41,7 +47,12 @@ def scaled(net):
     return dn.MLP.from_layers(net.weights, net.biases, net.activations, *scalings, dtype=net.dtype)
 
 
-dn.register_activation("own", np.tanh, lambda v: 1 - np.tanh(v) ** 2)
+dn.register_activation(
+    "own",
+    np.tanh,
+    lambda v: 1 - np.tanh(v) ** 2,
+    lambda v: 2 * np.tanh(v) * (np.tanh(v) ** 2 - 1),
+)
 print("vector instructions:", dn.show_config(mode="dicts")["simd"])
 for dtype in TYPES:
     for name in dn.testing.FORMULAS:
