@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,19 @@ class Eval:
         return times
 
 
+def throughput(report, case, library):
+    """Two threads on one net, each with arrays of its own, beside one thread."""
+    loops = [Eval(case, ("y", "jx")).loop(library) for _ in range(2)]
+    repeats = max(1, int(0.05 / once(lambda: loops[0](100)) * 100))
+    with ThreadPoolExecutor(2) as pool:
+        both = lambda: list(pool.map(lambda loop: loop(repeats), loops))  # noqa: E731
+        times = rotate({"one thread": lambda: loops[0](repeats), "two threads": both}, rounds=5)
+    times = {who: t / repeats for who, t in times.items()}
+    report.row("The same net from two threads of C, y + jx: a call of each", str(case), times)
+    ratio = 2 * times["one thread"] / times["two threads"]
+    report.claim(f"{case}, y + jx, from C", "calls a second, two threads to one", ratio, ">= 1.8")
+
+
 def counted(array):
     return ctypes.c_void_p(array.ctypes.data), ctypes.c_ssize_t(len(array))
 
@@ -95,6 +109,7 @@ def c_interface(report, seconds):
                 ratio = over(times["JAX"], times["deltanet"])
                 report.claim(label, "JAX's compiled call to it", ratio, ">= 30")
         tails(report, case, library)
+        throughput(report, case, library)
 
 
 def generated(case, wanted):

@@ -37,7 +37,7 @@ LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with 
 
 
 class MLP:
-    """A multi-layer perceptron and its first derivatives.
+    """A multi-layer perceptron and its derivatives.
 
     ::
 
