@@ -1,4 +1,4 @@
-"""f, f' and, if asked for, f'' over local fields: the element-wise activations, registered ones, and the two coupled ones.
+"""f, f' and, if asked for, f'' over local fields: element-wise activations, registered ones, and the two coupled ones.
 
 Symbols: net.pxd.
 """

@@ -214,16 +214,16 @@ def dense_rows(out, Py_ssize_t column, Py_ssize_t bias_column, delta, slope, h, 
 
 cdef void write_rows(floating* out, Py_ssize_t column, Py_ssize_t bias_column, Py_ssize_t P, delta, slope, h, tangent,
                      scale, floating zero) noexcept:
-    cdef Py_ssize_t s, N = delta.shape[0], n = delta.shape[1], n_in = h.shape[1], n_0 = slope.shape[2]
+    cdef Py_ssize_t _s, N = delta.shape[0], n = delta.shape[1], n_in = h.shape[1], n_0 = slope.shape[2]
     cdef const floating* e = <const floating*> data(delta)
     cdef const floating* E = <const floating*> data(slope)
     cdef const floating* g = <const floating*> data(h)
     cdef const floating* T = <const floating*> data(tangent)
     cdef const floating* scales = <const floating*> data(scale)
     with nogil:
-        for s in range(N):
-            mixed_rows(out + column * n_0 if column >= 0 else NULL, out + bias_column * n_0 if bias_column >= 0 else NULL,
-                       e, E, g, T, scales, n, n_in, n_0)
+        for _s in range(N):
+            mixed_rows(out + column * n_0 if column >= 0 else NULL,
+                       out + bias_column * n_0 if bias_column >= 0 else NULL, e, E, g, T, scales, n, n_in, n_0)
             out += P * n_0
             e += n
             E += n * n_0

@@ -30,7 +30,8 @@ cdef inline const Handle* handle(const dn_net* net) noexcept nogil:
     return <const Handle*> net
 
 
-cdef inline int refused(const dn_net* net, bint is_double, Py_ssize_t N, const void* x, const void* work) noexcept nogil:
+cdef inline int refused(const dn_net* net, bint is_double, Py_ssize_t N, const void* x,
+                        const void* work) noexcept nogil:
     """The status of what every function is given."""
     if net == NULL or N < 0 or (N > 0 and (x == NULL or work == NULL)):
         return DN_EINVAL
@@ -188,8 +189,8 @@ cdef inline int hess_any(const dn_net* net, const floating* theta, const floatin
             x, table.n_0 * sizeof(floating), hxx, table.n_0 * table.n_0 * sizeof(floating)):
         return DN_EINVAL
     open_second(&bends, table, sizeof(floating), HXX, work)
-    input_hessian_block(hxx, &bends, x, u, parameters(at, theta), <const floating*> at.affine, table, 1, 1, 1, at.context,
-                        NULL)
+    input_hessian_block(hxx, &bends, x, u, parameters(at, theta), <const floating*> at.affine, table, 1, 1, 1,
+                        at.context, NULL)
     return DN_OK
 
 

@@ -92,7 +92,8 @@ cdef void local_tangent(floating* A, const floating* T, Py_ssize_t k, const floa
     elif B == 1:
         combine(context.simd, A, W, T, n, n_0, layer.n_in)
     else:
-        product(A, n_0 * B, W, layer.n_in, 1, T, n_0 * B, n, n_0 * B, layer.n_in, <const floating*> NULL, False, context)
+        product(A, n_0 * B, W, layer.n_in, 1, T, n_0 * B, n, n_0 * B, layer.n_in, <const floating*> NULL, False,
+                context)
 
 
 cdef void below(floating* T, const floating* E, Py_ssize_t k, const floating* theta, const Net* net,
