@@ -49,16 +49,17 @@ cdef inline Py_ssize_t lay_out_second(Bends* at, void** layers, char* numbers, c
 
     `layers` holds SECOND_POINTERS (L + 1) pointers, or is NULL where only the bytes are asked for.
     """
-    cdef Py_ssize_t k, n, widest = net.n_0, n_0 = net.n_0, L1 = net.L + 1
+    cdef Py_ssize_t k, n, widest = net.n_0, units = 1, n_0 = net.n_0, L1 = net.L + 1
     cdef bint mixed = (wanted & MIXED) != 0, along = (wanted & HVP) != 0
     cdef Supply free = Supply(numbers, itemsize)
-    cdef void* turns[4]
+    cdef void* turns[2]
     at.h, at.fprime, at.fsecond = layers, layers + L1, layers + 2 * L1
     at.delta, at.curve = layers + 3 * L1, layers + 4 * L1
     at.A, at.T, at.dv, at.dh = layers + 5 * L1, layers + 6 * L1, layers + 7 * L1, layers + 8 * L1
     for k in range(L1):
         n = net.n_0 if k == 0 else net.layer[k].n_out
         widest = max(widest, n)
+        units = max(units, n if k > 0 else 1)
         place(layers, k, take(&free, n * B, True))
         place(layers, L1 + k, take(&free, n * B, k > 0))
         place(layers, 2 * L1 + k, take(&free, n * B, k > 0))
@@ -69,13 +70,13 @@ cdef inline Py_ssize_t lay_out_second(Bends* at, void** layers, char* numbers, c
         place(layers, 7 * L1 + k, take(&free, n * B, along and k > 0))
         place(layers, 8 * L1 + k, take(&free, n * B, along and k > 0))
     if wanted & HXX:  # two that take turns
-        turns[0], turns[1] = take(&free, widest * n_0 * B, True), take(&free, widest * n_0 * B, True)
+        turns[0], turns[1] = take(&free, units * n_0 * B, True), take(&free, units * n_0 * B, True)
         for k in range(L1):
             place(layers, 5 * L1 + k, turns[0])
             place(layers, 6 * L1 + k, turns[1])
     if not along and layers != NULL:
         at.dh[0] = NULL
-    n = widest * (n_0 if mixed else 1)
+    n = units * (n_0 if mixed else 1)
     at.E[0], at.E[1] = take(&free, n * B, mixed or along), take(&free, n * B, mixed or along)
     at.C = take(&free, r * n_0 * n_0 * B, (wanted & HXX) != 0)
     at.work = take(&free, max(2 * n_0, widest) * B, True)
