@@ -60,7 +60,8 @@ class MixedHessian:
         scale: Array,
         dtype: DType,
     ) -> None:
-        self._kept, self._lead, self._scale, self.dtype = kept, lead, scale, dtype
+        self._kept, self._lead, self._scale = kept, lead, scale
+        self.dtype: DType = dtype
         self._factors = tuple(deltas), tuple(slopes), tuple(inputs), tuple(tangents)
         self.shape: Shape = (*lead, kept.size, len(scale))
 
