@@ -5,7 +5,7 @@ functions (_core/vecmath.h) are held to them. Codes are the core's. `register` a
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -246,6 +246,14 @@ ALIASES: dict[str, tuple[Any, ...]] = {
 }
 ALIASES["satlin"] = ("hardtanh", 0.0, 1.0)
 _LOCK = threading.Lock()
+
+
+def registered(activations: Iterable[Any]) -> Iterator[tuple[int, Functions]]:
+    """(layer, functions) of those activations of a net that Python functions compute."""
+    for k, spec in enumerate(activations):
+        functions = REGISTRY[spec if isinstance(spec, str) else spec[0]].functions
+        if functions is not None:
+            yield k, functions
 
 
 def similar(name: str) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from deltanet import _columns, _memory, _params, _scaling, _second, _validate, _verbs
-from deltanet._activations import CODES, REGISTRY
+from deltanet._activations import CODES, REGISTRY, registered
 from deltanet._core import capi
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors
@@ -1315,12 +1315,11 @@ class MLP:
         return dict(capi.FUNCTIONS)
 
     def _for_c(self) -> None:
-        for spec in self.activations:
-            name = spec if isinstance(spec, str) else spec[0]
-            if REGISTRY[name].functions is not None:
-                raise ValueError(
-                    f"activation {name!r} is computed by Python functions, which the C interface cannot call"
-                )
+        for _, functions in registered(self.activations):
+            raise ValueError(
+                f"activation {functions.name!r} is computed by Python functions, "
+                "which the C interface cannot call"
+            )
 
     def _keep(self, wrt: Any) -> _columns.Kept:
         """The columns that `wrt` keeps."""

@@ -1,26 +1,25 @@
 """Second derivatives of a net at X: check, allocate, one call of the core for each piece of X."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from deltanet import _memory, _validate
-from deltanet._activations import REGISTRY
+from deltanet._activations import registered
 from deltanet._core import bends
 from deltanet._mixed_hessian import MixedHessian
 from deltanet._params import split
-from deltanet._progress import reporting
 from deltanet._types import Array, Progress, Report, Shape
-from deltanet._verbs import BLOCKS, Source, shifted
+from deltanet._verbs import BLOCKS, Source, some
 
 
 def smooth(activations: Sequence[str | tuple[Any, ...]]) -> None:
     """Refuse registered activations without f''."""
-    for spec in activations:
-        functions = REGISTRY[spec if isinstance(spec, str) else spec[0]].functions
-        if functions is not None and functions.fsecond is None:
+    for _, functions in registered(activations):
+        if functions.fsecond is None:
             raise ValueError(
                 f"second derivatives need fsecond of activation {functions.name!r}: "
                 "give it to register_activation"
@@ -42,9 +41,13 @@ def input_hessian(
     others = () if seed is None else (seed,)
     out = source.result(out, shape, "input_hessian", *others, instead=BLOCKS)
     result = out.reshape(source.N, *rows)
-    for part, X, count, report in _pieces(source, threads, progress):
-        some = None if seed is None else seed[part]
-        bends.input_hessian(source.engine, X, some, result[part], count, report)
+    count = _validate.count(threads)
+
+    def piece(part: slice, given: dict[str, Any], report: Report) -> None:
+        weights = None if seed is None else seed[part]
+        bends.input_hessian(source.engine, given["X"], weights, result[part], count, report)
+
+    source.each(piece, progress)
     return out
 
 
@@ -62,13 +65,15 @@ def hvp(
     direction = _validate.like(v, (kept.size,), "v", source.dtype)
     out = source.result(out, (kept.size,), "hvp", seed, direction)
     full = kept.spread(direction)
-    if not source.N:
-        out.fill(0)
-    for part, X, count, report in _pieces(source, threads, progress):
-        sums = out if part.start == 0 else np.empty_like(out)
-        bends.hvp(source.engine, kept.columns, X, seed[part], full, sums, count, report)
+    count = _validate.count(threads)
+
+    def piece(part: slice, given: dict[str, Any], report: Report) -> None:
+        sums = np.empty_like(out) if part.start else out
+        bends.hvp(source.engine, kept.columns, given["X"], seed[part], full, sums, count, report)
         if part.start:
-            out += sums
+            np.add(out, sums, out=out)
+
+    source.each(piece, progress)
     return out
 
 
@@ -84,7 +89,7 @@ def mixed_hessian(
         n, n_in = sizes[k + 1], sizes[k]
         shapes += [(source.N, n), (source.N, n, n_0), (source.N, n_in)]
         shapes += [(source.N, n_in, n_0)] if k else []
-    size = sum(int(np.prod(shape)) for shape in shapes)
+    size = sum(map(prod, shapes))
     buffer = _memory.empty((size,), source.dtype, "the factors of mixed_hessian", BLOCKS)
     parts = iter(split(buffer, shapes))
     deltas: list[Array | None] = [None] * L
@@ -93,36 +98,22 @@ def mixed_hessian(
         deltas[k], slopes[k], inputs[k] = next(parts), next(parts), next(parts)
         if k:
             tangents[k] = next(parts)
-    for part, X, count, report in _pieces(source, threads, progress):
+    count = _validate.count(threads)
+
+    def piece(part: slice, given: dict[str, Any], report: Report) -> None:
         bends.mixed_hessian(
             source.engine,
             kept.columns,
-            X,
+            given["X"],
             seed[part],
-            _cut(deltas, part),
-            _cut(slopes, part),
-            _cut(inputs, part),
-            _cut(tangents, part),
+            some(deltas, part),
+            some(slopes, part),
+            some(inputs, part),
+            some(tangents, part),
             count,
             report,
         )
+
+    source.each(piece, progress)
     scale = source.engine.affine[n_0 : 2 * n_0].copy()
     return MixedHessian(kept, source.lead, deltas, slopes, inputs, tangents, scale, source.dtype)
-
-
-def _cut(group: list[Array | None], part: slice) -> list[Array | None]:
-    """The same arrays, of some samples."""
-    return [None if array is None else array[part] for array in group]
-
-
-def _pieces(
-    source: Source, threads: int | None, progress: Progress
-) -> Iterator[tuple[slice, Array, int | None, Report]]:
-    """(slice of samples, X there, number of threads, progress) of all samples."""
-    count = _validate.count(threads)
-    with reporting(progress, source.N) as report:
-        for part, given in source.pieces():
-            if part.stop > part.start:
-                yield part, given["X"], count, report and shifted(report, part.start)
-        if report:
-            report(source.N)

@@ -17,7 +17,7 @@ from deltanet._core.engine import FORMS, Engine
 from deltanet._kfac import KFAC
 from deltanet._params import views
 from deltanet._progress import reporting
-from deltanet._types import Array, DType, Progress, Shape
+from deltanet._types import Array, DType, Progress, Report, Shape
 
 BLOCKS = "pass blocks of X"
 CLEARED_ROWS = 256  # of a matrix at once
@@ -96,18 +96,28 @@ class Source:
                 self.N, self.kept.columns, **given, **wanted, add=False, threads=threads
             )
             return
+
+        def piece(part: slice, given: dict[str, Any], report: Report) -> None:
+            rows = {name: array[part] for name, array in wanted.items() if name in samplewise}
+            self.engine.run(
+                part.stop - part.start,
+                self.kept.columns,
+                **given,
+                **(wanted | rows),
+                add=part.start > 0,
+                threads=threads,
+                progress=report,
+            )
+
+        self.each(piece, progress)
+
+    def each(
+        self, work: Callable[[slice, dict[str, Any], Report], None], progress: Progress
+    ) -> None:
+        """work(slice of samples, arguments of the core, progress) for all `pieces`."""
         with reporting(progress, self.N) as report:
             for part, given in self.pieces():
-                some = {name: array[part] for name, array in wanted.items() if name in samplewise}
-                self.engine.run(
-                    part.stop - part.start,
-                    self.kept.columns,
-                    **given,
-                    **(wanted | some),
-                    add=part.start > 0,
-                    threads=threads,
-                    progress=report and shifted(report, part.start),
-                )
+                work(part, given, report and shifted(report, part.start))
             if report:
                 report(self.N)
 
@@ -290,8 +300,8 @@ def fill_ggn(
             for piece, given in source.pieces():
                 for start in range(piece.start, piece.stop, rows):
                     part = slice(start, min(start + rows, piece.stop))
-                    some = slice(part.start - piece.start, part.stop - piece.start)
-                    _some_rows(source, A, g, part, cut(given, some), J, HJ, H, R, threads)
+                    within = slice(part.start - piece.start, part.stop - piece.start)
+                    _some_rows(source, A, g, part, cut(given, within), J, HJ, H, R, threads)
                     if report:
                         report(part.stop)
 
@@ -331,10 +341,12 @@ def cut(given: dict[str, Any], part: slice) -> dict[str, Any]:
     """The same source, of some samples."""
     if "X" in given:
         return {"X": given["X"][part]}
-    return given | {
-        name: [None if factor is None else factor[part] for factor in given[name]]
-        for name in ("inputs", "deltas")
-    }
+    return given | {name: some(given[name], part) for name in ("inputs", "deltas")}
+
+
+def some(layers: Layers, part: slice) -> list[Array | None]:
+    """Arrays of one a layer, of some samples."""
+    return [None if array is None else array[part] for array in layers]
 
 
 def kfac(

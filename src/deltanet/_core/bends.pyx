@@ -10,6 +10,7 @@ cimport numpy as cnp
 
 from deltanet import _parallel
 
+from deltanet._core.arrays cimport data
 from deltanet._core.context cimport CONTEXT
 from deltanet._core.engine cimport Columns, Engine
 from deltanet._core.net cimport Failure, Net, Team
@@ -230,7 +231,3 @@ cdef void write_rows(floating* out, Py_ssize_t column, Py_ssize_t bias_column, P
             g += n_in
             if T != NULL:
                 T += n_in * n_0
-
-
-cdef inline void* data(array) noexcept:
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)

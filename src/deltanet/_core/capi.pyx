@@ -10,7 +10,7 @@ from libc.stdint cimport uintptr_t
 
 from deltanet._core.activation cimport activation_name
 from deltanet._core.engine cimport Engine
-from deltanet._core.lone cimport Handle, Lone, evaluate, factors, jvp, lone_bytes, open_work, vjp
+from deltanet._core.lone cimport Handle, Lone, evaluate, factors, jvp, open_work, vjp
 from deltanet._core.net cimport Layer, Net, Team
 from deltanet._core.rows cimport Layout
 from deltanet._core.second cimport (
@@ -52,7 +52,7 @@ cdef size_t work_size(const dn_net* net, Py_ssize_t N, int wanted) noexcept nogi
     if net == NULL:
         return 0
     table, itemsize = handle(net).net, sizeof(double) if handle(net).is_double else sizeof(float)
-    nbytes = lone_bytes(table, itemsize)
+    nbytes = handle(net).work_bytes
     pointers = SECOND_POINTERS * (table.L + 1) * <Py_ssize_t> sizeof(void*) + 63
     if wanted & DN_HXX:
         nbytes = max(nbytes, pointers + lay_out_second(&at, NULL, NULL, table, itemsize, HXX, 1, 1, 1))
@@ -176,8 +176,9 @@ cdef inline int jvp_any(const dn_net* net, const floating* theta, const floating
     return DN_OK
 
 
-cdef inline int hess_any(const dn_net* net, const floating* theta, const floating* x, const floating* u, floating* hxx,
-                         void* work) noexcept nogil:
+cdef inline int second_any(int wanted, const dn_net* net, const floating* theta, const floating* x, const floating* u,
+                           floating* out, void* work) noexcept nogil:
+    """HXX or MIXED of one sample."""
     cdef int status = refused(net, floating is double, 1, x, work)
     cdef const Handle* at = handle(net)
     cdef const Net* table
@@ -185,30 +186,17 @@ cdef inline int hess_any(const dn_net* net, const floating* theta, const floatin
     if status != DN_OK:
         return status
     table = at.net
-    if u == NULL or hxx == NULL or overlap(
-            x, table.n_0 * sizeof(floating), hxx, table.n_0 * table.n_0 * sizeof(floating)):
+    if u == NULL or out == NULL or overlap(
+            x, table.n_0 * sizeof(floating), out,
+            (table.n_0 if wanted == HXX else table.P) * table.n_0 * sizeof(floating)):
         return DN_EINVAL
-    open_second(&bends, table, sizeof(floating), HXX, work)
-    input_hessian_block(hxx, &bends, x, u, parameters(at, theta), <const floating*> at.affine, table, 1, 1, 1,
-                        at.context, NULL)
-    return DN_OK
-
-
-cdef inline int mixed_any(const dn_net* net, const floating* theta, const floating* x, const floating* u,
-                          floating* hthetax, void* work) noexcept nogil:
-    cdef int status = refused(net, floating is double, 1, x, work)
-    cdef const Handle* at = handle(net)
-    cdef const Net* table
-    cdef Bends bends
-    if status != DN_OK:
-        return status
-    table = at.net
-    if u == NULL or hthetax == NULL or overlap(
-            x, table.n_0 * sizeof(floating), hthetax, table.P * table.n_0 * sizeof(floating)):
-        return DN_EINVAL
-    open_second(&bends, table, sizeof(floating), MIXED, work)
-    mixed_hessian_block(NULL, NULL, NULL, NULL, hthetax, 0, &bends, x, u, parameters(at, theta),
-                        <const floating*> at.affine, table, at.column, at.bias_column, 1, 1, 1, at.context, NULL)
+    open_second(&bends, table, sizeof(floating), wanted, work)
+    if wanted == HXX:
+        input_hessian_block(out, &bends, x, u, parameters(at, theta), <const floating*> at.affine, table, 1, 1, 1,
+                            at.context, NULL)
+    else:
+        mixed_hessian_block(NULL, NULL, NULL, NULL, out, 0, &bends, x, u, parameters(at, theta),
+                            <const floating*> at.affine, table, at.column, at.bias_column, 1, 1, 1, at.context, NULL)
     return DN_OK
 
 
@@ -262,12 +250,12 @@ cdef int jvp_d(const dn_net* net, const double* theta, const double* x, Py_ssize
 
 cdef int hess_d(const dn_net* net, const double* theta, const double* x, const double* u, double* hxx,
                 void* work) noexcept nogil:
-    return hess_any(net, theta, x, u, hxx, work)
+    return second_any(HXX, net, theta, x, u, hxx, work)
 
 
 cdef int mixed_d(const dn_net* net, const double* theta, const double* x, const double* u,
                  double* hthetax, void* work) noexcept nogil:
-    return mixed_any(net, theta, x, u, hthetax, work)
+    return second_any(MIXED, net, theta, x, u, hthetax, work)
 
 
 cdef int hvp_d(const dn_net* net, const double* theta, const double* x, Py_ssize_t N, const double* u,
@@ -297,12 +285,12 @@ cdef int jvp_f(const dn_net* net, const float* theta, const float* x, Py_ssize_t
 
 cdef int hess_f(const dn_net* net, const float* theta, const float* x, const float* u, float* hxx,
                 void* work) noexcept nogil:
-    return hess_any(net, theta, x, u, hxx, work)
+    return second_any(HXX, net, theta, x, u, hxx, work)
 
 
 cdef int mixed_f(const dn_net* net, const float* theta, const float* x, const float* u,
                  float* hthetax, void* work) noexcept nogil:
-    return mixed_any(net, theta, x, u, hthetax, work)
+    return second_any(MIXED, net, theta, x, u, hthetax, work)
 
 
 cdef int hvp_f(const dn_net* net, const float* theta, const float* x, Py_ssize_t N, const float* u,

@@ -10,6 +10,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from deltanet._core.arrays cimport data
+
 include "blas_int.pxi"
 
 cnp.import_array()
@@ -63,7 +65,3 @@ cdef bint solve(floating* x, floating* U, const floating* A, const floating* D, 
         else:
             failed = 1
     return failed != 0
-
-
-cdef inline void* data(array) noexcept:
-    return cnp.PyArray_DATA(<cnp.ndarray> array)

@@ -13,10 +13,7 @@ cdef void local_tangent(floating* A, const floating* T, Py_ssize_t k, const floa
                         const Net* net, Py_ssize_t B, const Context* context) noexcept nogil
 
 cdef void scale_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
-                      Py_ssize_t B, const Context* context) noexcept nogil
-
-cdef void add_scaled_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
-                           Py_ssize_t B, const Context* context) noexcept nogil
+                      Py_ssize_t B, bint add, const Context* context) noexcept nogil
 
 cdef bint flat(const floating* curve, Py_ssize_t size) noexcept nogil
 

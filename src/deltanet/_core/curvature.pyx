@@ -18,7 +18,7 @@ from libc.string cimport memcpy, memset
 
 from deltanet._core.activation cimport is_log_softmax
 from deltanet._core.backward cimport begin, through_weights
-from deltanet._core.loops cimport combine, fold_outer, fold_rows, multiply, outer, scale_rows
+from deltanet._core.loops cimport add_outer, combine, fold_outer, fold_rows, multiply, scale_rows
 from deltanet._core.net cimport ELEMENTWISE, Context, Layer, Net, Team
 from deltanet._core.product cimport product
 
@@ -114,25 +114,16 @@ cdef void below(floating* T, const floating* E, Py_ssize_t k, const floating* th
 
 
 cdef void scale_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
-                      Py_ssize_t B, const Context* context) noexcept nogil:
-    """T := diag(slope) A    (n, columns, B), slope (n, B); T is not A"""
+                      Py_ssize_t B, bint add, const Context* context) noexcept nogil:
+    """T := diag(slope) A, or T + diag(slope) A    (n, columns, B), slope (n, B); T is not A"""
     cdef Py_ssize_t j
     for j in range(n):
         if B == 1:
-            outer(context.simd, T + j * columns, slope + j, A + j * columns, 1, columns)
+            add_outer(context.simd, T + j * columns, slope + j, A + j * columns, 1, columns, add)
+        elif add:
+            fold_rows(context.simd, T + j * columns * B, slope + j * B, A + j * columns * B, columns, B)
         else:
             scale_rows(context.simd, T + j * columns * B, slope + j * B, A + j * columns * B, columns, B)
-
-
-cdef void add_scaled_units(floating* T, const floating* slope, const floating* A, Py_ssize_t n, Py_ssize_t columns,
-                           Py_ssize_t B, const Context* context) noexcept nogil:
-    """T += diag(slope) A"""
-    cdef Py_ssize_t j
-    for j in range(n):
-        if B == 1:
-            fold_outer(context.simd, T + j * columns, slope + j, A + j * columns, 1, columns)
-        else:
-            fold_rows(context.simd, T + j * columns * B, slope + j * B, A + j * columns * B, columns, B)
 
 
 cdef bint flat(const floating* curve, Py_ssize_t size) noexcept nogil:

@@ -16,10 +16,11 @@ import numpy as np
 from deltanet import _limits, _parallel
 
 from deltanet._core.activation cimport couples
+from deltanet._core.arrays cimport data
 from deltanet._core.block cimport run_block
 from deltanet._core.context cimport CONTEXT, check
 from deltanet._core.hold cimport limit_thread
-from deltanet._core.lone cimport Handle, Lone, evaluate, factors, lone_bytes, open_work
+from deltanet._core.lone cimport Handle, Lone, evaluate, factors, open_work
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, GGN_LANE_BYTES,
@@ -71,6 +72,7 @@ cdef class Engine:
     def __cinit__(self, theta, affine, layers, bint scaled_input, bint scaled_output, Columns everything,
                   functions=()):
         cdef Py_ssize_t k
+        cdef Lone at
         check()
         _parallel.get_num_threads()  # which checks its variable: the fast paths below check nothing
         self.layer = <Layer*> calloc(len(layers) + 1, sizeof(Layer))
@@ -91,7 +93,8 @@ cdef class Engine:
         self.net = Net(len(layers), theta.size, self.layer[1].n_in, self.layer[len(layers)].n_out, self.layer,
                        couples(self.layer[len(layers)].activation), scaled_input, scaled_output, self.pointers)
         self.handle = Handle(&self.net, &CONTEXT, data(theta), data(affine), everything.column, everything.bias_column,
-                             self.is_double, any(each is not None for each in self.functions))
+                             open_work(&at, &self.net, self.itemsize, NULL), self.is_double,
+                             any(each is not None for each in self.functions))
 
     def __dealloc__(self):
         free(self.layer)
@@ -271,7 +274,7 @@ cdef class Engine:
         length = self.net.m + kept_length(&self.net, self.net.m, 1) + self.layer[1].n_in * self.layer[1].n_out
         buffer = cnp.PyArray_SimpleNew(1, &length, cnp.NPY_DOUBLE if self.is_double else cnp.NPY_FLOAT)
         arena = borrow()
-        arena.hold(0, lone_bytes(&self.net, self.itemsize))
+        arena.hold(0, self.handle.work_bytes)
         open_work(&at, &self.net, self.itemsize, arena.numbers)
         numbers = <char*> data(buffer) + self.net.m * self.itemsize
         for k in range(1, L1):
@@ -296,7 +299,7 @@ cdef class Engine:
         cdef Arena arena = borrow()
         cdef Failure failure = Failure(0, NULL)
         cdef Lone at
-        arena.hold(0, lone_bytes(&self.net, self.itemsize))
+        arena.hold(0, self.handle.work_bytes)
         open_work(&at, &self.net, self.itemsize, arena.numbers)
         if self.is_double:
             evaluate(&at, <const double*> x, <double*> y, <double*> jx, <double*> J, <const double*> data(self.theta),
@@ -558,10 +561,6 @@ cdef inline Py_ssize_t add_part(floating* out, const Job* job, Py_ssize_t at, Py
                 out[i] += partial[i]
         start = stop
     return at + length
-
-
-cdef inline void* data(array) noexcept:
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)
 
 
 cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:

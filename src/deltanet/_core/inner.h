@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "simd.h"
+#include "sums.h"
 
 #if DN_LEVELS
 
@@ -18,50 +19,8 @@
 
 #define DN_INNER_ROWS 3 /* by 4: 12 sums, the rows of A and one of B fill the 16 registers */
 
-/* (sum of a, of b, of c, of d) */
-DN_LEVEL1 static inline __attribute__((always_inline)) __m256d dn_sums_f64(const __m256d *v)
-{
-    __m256d ab = _mm256_hadd_pd(v[0], v[1]), cd = _mm256_hadd_pd(v[2], v[3]);
-    return _mm256_add_pd(_mm256_permute2f128_pd(ab, cd, 0x21), _mm256_blend_pd(ab, cd, 0xc));
-}
-
-DN_LEVEL1 static inline __attribute__((always_inline)) __m128 dn_sums_f32(const __m256 *v)
-{
-    __m256 sums = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-    return _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
-}
-
-#define DN_TYPE f64
-#define DN_REAL double
-#define DN_VEC __m256d
-#define DN_WIDTH 4
-#define DN_OP(name) _mm256_##name##_pd
-#define DN_FOUR __m256d
-#define DN_FOUR_OP(name) _mm256_##name##_pd
-#include "inner_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
-#undef DN_FOUR
-#undef DN_FOUR_OP
-
-#define DN_TYPE f32
-#define DN_REAL float
-#define DN_VEC __m256
-#define DN_WIDTH 8
-#define DN_OP(name) _mm256_##name##_ps
-#define DN_FOUR __m128
-#define DN_FOUR_OP(name) _mm_##name##_ps
-#include "inner_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
-#undef DN_FOUR
-#undef DN_FOUR_OP
+#define DN_BODY "inner_body.h"
+#include "both_types.h"
 
 #else
 

@@ -19,28 +19,7 @@
 #include <immintrin.h>
 #endif
 
-#define DN_TYPE f64
-#define DN_REAL double
-#define DN_VEC __m256d
-#define DN_WIDTH 4
-#define DN_OP(name) _mm256_##name##_pd
-#include "lanes_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
-
-#define DN_TYPE f32
-#define DN_REAL float
-#define DN_VEC __m256
-#define DN_WIDTH 8
-#define DN_OP(name) _mm256_##name##_ps
-#include "lanes_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
+#define DN_BODY "lanes_body.h"
+#include "both_types.h"
 
 #endif

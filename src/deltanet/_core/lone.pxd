@@ -11,6 +11,7 @@ cdef struct Handle:            # a net as the C interface knows it: dn_net
     const void* affine
     const Py_ssize_t* column   # where the parameters of each layer begin, all being kept
     const Py_ssize_t* bias_column
+    Py_ssize_t work_bytes      # of a sample's first derivatives: see open_work
     bint is_double
     bint registered            # has an activation of Python functions
 
@@ -22,9 +23,7 @@ cdef struct Lone:              # the workspace of one sample
     void** dh
 
 
-cdef Py_ssize_t lone_bytes(const Net* net, Py_ssize_t itemsize) noexcept nogil
-
-cdef void open_work(Lone* at, const Net* net, Py_ssize_t itemsize, void* work) noexcept nogil
+cdef Py_ssize_t open_work(Lone* at, const Net* net, Py_ssize_t itemsize, void* work) noexcept nogil
 
 cdef void evaluate(Lone* at, const floating* x, floating* y, floating* jx, floating* J, const floating* theta,
                    const floating* affine, const Net* net, const Context* context, Failure* failure) noexcept nogil

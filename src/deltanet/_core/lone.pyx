@@ -13,51 +13,37 @@ from deltanet._core.backward cimport begin, step, through_weights
 from deltanet._core.forward cimport forward, tangent
 from deltanet._core.loops cimport add_outer, outer
 from deltanet._core.net cimport Context, Failure, Layer, Net, Team
+from deltanet._core.plan cimport Supply, place, take
 
 
-cdef inline Py_ssize_t line(Py_ssize_t count, Py_ssize_t itemsize) noexcept nogil:
-    """Bytes of so many numbers, in whole cache lines."""
-    return (count * itemsize + 63) // 64 * 64
-
-
-cdef inline Py_ssize_t widest(const Net* net) noexcept nogil:
-    cdef Py_ssize_t k, most = net.n_0
-    for k in range(1, net.L + 1):
-        most = max(most, net.layer[k].n_out)
-    return most
-
-
-cdef Py_ssize_t lone_bytes(const Net* net, Py_ssize_t itemsize) noexcept nogil:
-    """Bytes of a work area, wherever it begins."""
-    cdef Py_ssize_t k, total = line(net.n_0, itemsize) + 63 + 5 * line(net.L + 1, sizeof(void*))
-    for k in range(1, net.L + 1):
-        total += 2 * line(net.layer[k].n_out, itemsize)
-    return total + 2 * line(max(2, net.m) * widest(net), itemsize)
-
-
-cdef void open_work(Lone* at, const Net* net, Py_ssize_t itemsize, void* work) noexcept nogil:
-    """Pointers into a work area; all stay as they are from one sample to the next."""
-    cdef Py_ssize_t k, n, most = net.n_0
-    cdef char* free = <char*> work
-    cdef Py_ssize_t pointers = line(net.L + 1, sizeof(void*))
-    free += -<uintptr_t> free % 64
-    at.h, at.fprime, at.delta = <void**> free, <void**> (free + pointers), <void**> (free + 2 * pointers)
-    free += 5 * pointers
-    at.h[0] = free
-    free += line(net.n_0, itemsize)
-    for k in range(1, net.L + 1):
-        n = net.layer[k].n_out
-        most = max(most, n)
-        at.h[k], at.fprime[k] = free, free + line(n, itemsize)
-        free += 2 * line(n, itemsize)
-    for k in range(net.L + 1):  # two that take turns
-        at.delta[k] = free + k % 2 * line(max(2, net.m) * most, itemsize)
+cdef Py_ssize_t open_work(Lone* at, const Net* net, Py_ssize_t itemsize, void* work) noexcept nogil:
+    """Pointers into a work area, which stay as they are from one sample to the next; the bytes of one, wherever it
+    begins. Without `work` the bytes alone.
+    """
+    cdef Py_ssize_t k, n, widest = net.n_0, L1 = net.L + 1
+    cdef char* start = <char*> work + -<uintptr_t> work % 64
+    cdef void** layers = <void**> start if work != NULL else NULL
+    cdef Supply free = Supply(start, sizeof(void*))
+    cdef void* turns[2]
+    take(&free, 5 * L1, True)
+    free.itemsize = itemsize
+    at.h, at.fprime, at.delta = layers, layers + L1, layers + 2 * L1
+    for k in range(L1):
+        n = net.n_0 if k == 0 else net.layer[k].n_out
+        widest = max(widest, n)
+        place(layers, k, take(&free, n, True))
+        place(layers, L1 + k, take(&free, n, k > 0))
+    for k in range(2):
+        turns[k] = take(&free, max(2, net.m) * widest, True)
+    for k in range(L1):
+        place(layers, 2 * L1 + k, turns[k % 2])
+    return free.start - start + 63
 
 
 cdef inline void open_tangents(Lone* at, const Net* net) noexcept nogil:
     """The same for dv and dh, in the place of delta."""
-    cdef Py_ssize_t k, pointers = line(net.L + 1, sizeof(void*)) // sizeof(void*)
-    at.dv, at.dh = at.delta + pointers, at.delta + 2 * pointers
+    cdef Py_ssize_t k
+    at.dv, at.dh = at.delta + net.L + 1, at.delta + 2 * (net.L + 1)
     for k in range(net.L + 1):
         at.dv[k] = at.delta[k]
         at.dh[k] = at.delta[k - (k == net.L and net.coupled)]

@@ -17,13 +17,10 @@ DN_TARGET static inline __m256i DN_NAME(mask)(ptrdiff_t n)
 /* The sum of each of DN_WIDTH vectors, side by side */
 DN_TARGET static inline __attribute__((always_inline)) DN_VEC DN_NAME(sums)(const DN_VEC *v)
 {
-    DN_VEC a = DN_OP(hadd)(v[0], v[1]), b = DN_OP(hadd)(v[2], v[3]);
 #if DN_WIDTH == 4
-    return DN_OP(add)(_mm256_blend_pd(a, b, 0xc), _mm256_permute2f128_pd(a, b, 0x21));
+    return dn_sums_f64(v);
 #else
-    DN_VEC c = DN_OP(hadd)(v[4], v[5]), d = DN_OP(hadd)(v[6], v[7]);
-    a = DN_OP(hadd)(a, b), c = DN_OP(hadd)(c, d);
-    return DN_OP(add)(_mm256_blend_ps(a, c, 0xf0), _mm256_permute2f128_ps(a, c, 0x21));
+    return _mm256_set_m128(dn_sums_f32(v + 4), dn_sums_f32(v));
 #endif
 }
 

@@ -24,6 +24,7 @@
 
 #include "simd.h"
 #include "squares.h"
+#include "sums.h"
 
 #if DN_LEVELS
 #include <immintrin.h>
@@ -33,29 +34,8 @@
 #define DN_JOIN(name, type, level) DN_JOIN_(name, type, level)
 #define DN_NAME(name) DN_JOIN(name, DN_TYPE, DN_LEVEL)
 
-#define DN_TYPE f64
-#define DN_REAL double
-#define DN_VEC __m256d
-#define DN_WIDTH 4
-#define DN_OP(name) _mm256_##name##_pd
-#include "loops_levels.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
-
-#define DN_TYPE f32
-#define DN_REAL float
-#define DN_VEC __m256
-#define DN_WIDTH 8
-#define DN_OP(name) _mm256_##name##_ps
-#include "loops_levels.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
+#define DN_BODY "loops_levels.h"
+#include "both_types.h"
 
 #define DN_LOOP_OF(name, type, parameters, arguments)                                              \
     static inline void dn_##name##_##type parameters {                                             \

@@ -7,7 +7,7 @@ from libc.string cimport memset
 from deltanet._core.activation cimport is_log_softmax
 from deltanet._core.backward cimport through_weights
 from deltanet._core.curvature cimport (
-    add_scaled_units, below, bend, coupled_quadratic, coupled_rows, flat, local_tangent, quadratic, scale_units,
+    below, bend, coupled_quadratic, coupled_rows, flat, local_tangent, quadratic, scale_units,
 )
 from deltanet._core.forward cimport forward, tangent
 from deltanet._core.loops cimport fold, multiply
@@ -110,7 +110,7 @@ cdef inline void input_hessian_block(floating* H, Bends* at, const floating* X, 
                 coupled_quadratic(C + o * n_0 * n_0 * B, <floating*> at.work, A, curve[k] + o * n * B,
                                   <const floating*> at.fprime[k], is_log_softmax(net.layer[k].activation), n, n_0, B)
         if k < last:
-            scale_units(T, <const floating*> at.fprime[k], A, n, n_0, B, context)
+            scale_units(T, <const floating*> at.fprime[k], A, n, n_0, B, False, context)
     input_hessian(H, C, r, n_0, N, B, context)
 
 
@@ -133,18 +133,18 @@ cdef inline void mixed_hessian_block(void** e, void** E, void** h, void** T, flo
         n = net.layer[k].n_out
         local_tangent(A[k], <const floating*> at.T[k - 1], k, theta, affine, net, B, context)
         if k < net.L:
-            scale_units(<floating*> at.T[k], <const floating*> at.fprime[k], A[k], n, n_0, B, context)
+            scale_units(<floating*> at.T[k], <const floating*> at.fprime[k], A[k], n, n_0, B, False, context)
     for k in range(net.L, lowest - 1, -1):
         n, fprime = net.layer[k].n_out, <const floating*> at.fprime[k]
         if k == net.L and net.coupled:
             coupled_rows(rows, <floating*> at.work, A[k], curve[k], fprime, is_log_softmax(net.layer[k].activation), n,
                          n_0, B)
         elif k == net.L:
-            scale_units(rows, curve[k], A[k], n, n_0, B, context)
+            scale_units(rows, curve[k], A[k], n, n_0, B, False, context)
         else:
             below(up, rows, k + 1, theta, net, n_0, B, context)
-            scale_units(rows, fprime, up, n, n_0, B, context)
-            add_scaled_units(rows, curve[k], A[k], n, n_0, B, context)
+            scale_units(rows, fprime, up, n, n_0, B, False, context)
+            scale_units(rows, curve[k], A[k], n, n_0, B, True, context)
         mixed_hessian(e, E, h, T, dense, start, <floating*> at.delta[k], rows, <floating*> at.h[k - 1],
                       <floating*> at.T[k - 1], k, column[k], bias_column[k], affine, net, N, B, context)
 

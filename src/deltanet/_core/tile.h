@@ -27,29 +27,8 @@ static inline int dn_has_tiles(int simd) { return simd >= 1; }
 #define DN_PACKED 1024
 #define DN_TILE_ROWS 6 /* by two vectors: 12 sums, 2 rows of B and a broadcast fill the 16 registers */
 
-#define DN_TYPE f64
-#define DN_REAL double
-#define DN_VEC __m256d
-#define DN_WIDTH 4
-#define DN_OP(name) _mm256_##name##_pd
-#include "tile_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
-
-#define DN_TYPE f32
-#define DN_REAL float
-#define DN_VEC __m256
-#define DN_WIDTH 8
-#define DN_OP(name) _mm256_##name##_ps
-#include "tile_body.h"
-#undef DN_TYPE
-#undef DN_REAL
-#undef DN_VEC
-#undef DN_WIDTH
-#undef DN_OP
+#define DN_BODY "tile_body.h"
+#include "both_types.h"
 
 #else
 

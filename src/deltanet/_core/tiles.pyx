@@ -13,6 +13,7 @@ import numpy as np
 from deltanet import _limits, _parallel
 from deltanet._core import buffers
 
+from deltanet._core.arrays cimport data
 from deltanet._core.context cimport CONTEXT
 from deltanet._core.engine cimport Columns, Engine
 from deltanet._core.hold cimport limit_thread
@@ -363,7 +364,3 @@ cdef void gram_tile(Panels at, Py_ssize_t unit, int rank, floating zero) noexcep
                    at.columns.column[k] >= 0, at.columns.bias_column[k] >= 0, net.layer[k].n_in, net.layer[k].n_out,
                    add, &corner, <floating*> at.workspaces[rank].numbers, &CONTEXT)
         add = True
-
-
-cdef inline void* data(array) noexcept:
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray> array)

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import DTypeLike
 
-from deltanet import _validate
-from deltanet._activations import REGISTRY
+from deltanet._activations import registered
 from deltanet._io import _content, npz, safetensors
 from deltanet._io._files import reading
 from deltanet._io._told import Content, Note
@@ -190,11 +189,10 @@ def save(net: MLP, path: Path_) -> None:
     """
     suffix = Path(path).suffix.lower()
     known({**WRITERS, ".onnx": None}, suffix, path, WRITTEN_BY)
-    for k, (name, *_) in enumerate(map(_validate.activation, net.activations)):
-        if REGISTRY[name].functions is not None:
-            raise ValueError(
-                f"layer {k} has the registered activation {name!r}: a file holds no Python functions"
-            )
+    for k, functions in registered(net.activations):
+        raise ValueError(
+            f"layer {k} has the registered activation {functions.name!r}: a file holds no Python functions"
+        )
     if suffix == ".onnx":
         from deltanet._io import onnx
 
