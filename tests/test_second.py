@@ -155,6 +155,15 @@ def test_shapes(sizes, output, dtype):
         check(build(sizes, activations, dtype=dtype), N, dtype)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_lone_sample_has_the_bits_of_a_row(dtype):
+    net, fast = build((4, 12, 8, 3), ["tanh", "gelu", "softmax"], dtype=dtype)
+    X, u, _ = (a.astype(dtype) for a in arguments(net, 1, dtype))
+    for weights in (None, u):
+        lone = fast.input_hessian(X[0], None if weights is None else weights[0])
+        np.testing.assert_array_equal(lone, fast.input_hessian(X, weights)[0])
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_several_blocks(dtype, threads):

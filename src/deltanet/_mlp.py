@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from deltanet import _columns, _memory, _params, _scaling, _second, _validate, _verbs
 from deltanet._activations import CODES, REGISTRY, registered
-from deltanet._core import capi
+from deltanet._core import bends, capi
 from deltanet._core.engine import Engine
 from deltanet._factors import Factors
 from deltanet._jacobian import FRESH, Jacobian
@@ -1174,6 +1174,10 @@ class MLP:
         array([[[2., 4.],
                 [4., 8.]]])
         """
+        if out is None and threads is None and progress is None:
+            H = bends.lone_input_hessian(self._engine, X, u)
+            if H is not None:
+                return H
         source = self._bent(X, None)
         return _second.input_hessian(source, u, out, threads, progress)
 

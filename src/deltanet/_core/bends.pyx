@@ -21,7 +21,7 @@ from deltanet._core.second cimport (
     HVP, HXX, MIXED, SECOND_POINTERS, Bends, hvp_block, input_hessian_block, lay_out_second, mixed_hessian_block,
 )
 from deltanet._core.sinks.mixed_hessian cimport mixed_rows
-from deltanet._core.work cimport Work, Workspace, dn_store, raise_from, thread_count
+from deltanet._core.work cimport Arena, Work, Workspace, borrow, dn_store, give_back, raise_from, thread_count
 
 cnp.import_array()
 
@@ -175,6 +175,38 @@ def input_hessian(Engine engine, X, u, out, threads=None, progress=None):
     call.r, call.out = 1 if u is not None else engine.net.m, <char*> data(out)
     if call.N > 0:
         call.execute()
+
+
+def lone_input_hessian(Engine engine, X, u):
+    """The same of one sample of a small net, as a new array, where X and u are right as they are; else None."""
+    cdef cnp.npy_intp shape[3]
+    cdef Py_ssize_t r = 1 if u is not None else engine.net.m, nbytes
+    cdef const Net* net = &engine.net
+    cdef Arena arena
+    cdef Bends at
+    if engine.handle.registered or net.n_0 * engine.flops * r > SERIAL_WORK or not engine.reads(X) or (
+            cnp.PyArray_NDIM(<cnp.ndarray> X) != 1):
+        return None
+    if u is not None and not (engine.holds(u, cnp.NPY_ARRAY_CARRAY_RO) and cnp.PyArray_NDIM(<cnp.ndarray> u) == 1
+                              and cnp.PyArray_DIM(<cnp.ndarray> u, 0) == net.m):
+        return None
+    shape[0], shape[1], shape[2] = net.m, net.n_0, net.n_0
+    out = cnp.PyArray_SimpleNew(2 if u is not None else 3, shape + (u is not None),
+                                cnp.NPY_DOUBLE if engine.is_double else cnp.NPY_FLOAT)
+    nbytes = lay_out_second(&at, NULL, NULL, net, engine.itemsize, HXX, r, 1, 1)
+    arena = borrow()
+    arena.hold(SECOND_POINTERS * (net.L + 1), nbytes)
+    lay_out_second(&at, arena.pointers, arena.numbers, net, engine.itemsize, HXX, r, 1, 1)
+    if engine.is_double:
+        input_hessian_block(<double*> data(out), &at, <const double*> data(X), <const double*> data(u),
+                            <const double*> data(engine.theta), <const double*> data(engine.affine), net, 1, 1, r,
+                            &CONTEXT, NULL)
+    else:
+        input_hessian_block(<float*> data(out), &at, <const float*> data(X), <const float*> data(u),
+                            <const float*> data(engine.theta), <const float*> data(engine.affine), net, 1, 1, r,
+                            &CONTEXT, NULL)
+    give_back(arena)
+    return out
 
 
 def mixed_hessian(Engine engine, Columns columns, X, u, deltas, slopes, inputs, tangents, threads=None, progress=None):
