@@ -15,6 +15,7 @@ def input_hessian(
     threads: int | None = None,
     progress: Report = None,
 ) -> None: ...
+def lone_input_hessian(engine: Engine, X: object, u: object) -> Array | None: ...
 def mixed_hessian(
     engine: Engine,
     columns: Columns,
