@@ -179,20 +179,25 @@ def input_hessian(Engine engine, X, u, out, threads=None, progress=None):
 
 def lone_input_hessian(Engine engine, X, u):
     """The same of one sample of a small net, as a new array, where X and u are right as they are; else None."""
-    cdef cnp.npy_intp shape[3]
+    cdef cnp.npy_intp shape[4]
+    cdef int axes, d
     cdef Py_ssize_t r = 1 if u is not None else engine.net.m, nbytes
     cdef const Net* net = &engine.net
     cdef Arena arena
     cdef Bends at
-    if engine.handle.registered or net.n_0 * engine.flops * r > SERIAL_WORK or not engine.reads(X) or (
-            cnp.PyArray_NDIM(<cnp.ndarray> X) != 1):
+    if engine.handle.registered or net.n_0 * engine.flops * r > SERIAL_WORK or not engine.reads(X):
         return None
-    if u is not None and not (engine.holds(u, cnp.NPY_ARRAY_CARRAY_RO) and cnp.PyArray_NDIM(<cnp.ndarray> u) == 1
-                              and cnp.PyArray_DIM(<cnp.ndarray> u, 0) == net.m):
+    d = cnp.PyArray_NDIM(<cnp.ndarray> X)
+    if d == 2 and cnp.PyArray_DIM(<cnp.ndarray> X, 0) != 1:
         return None
-    shape[0], shape[1], shape[2] = net.m, net.n_0, net.n_0
-    out = cnp.PyArray_SimpleNew(2 if u is not None else 3, shape + (u is not None),
-                                cnp.NPY_DOUBLE if engine.is_double else cnp.NPY_FLOAT)
+    shape[0], shape[d - 1], axes = 1, net.m, d
+    if u is not None:
+        if not (engine.holds(u, cnp.NPY_ARRAY_CARRAY_RO) and cnp.PyArray_NDIM(<cnp.ndarray> u) == d
+                and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray> u), shape, d)):
+            return None
+        axes = d - 1
+    shape[axes], shape[axes + 1] = net.n_0, net.n_0
+    out = cnp.PyArray_SimpleNew(axes + 2, shape, cnp.NPY_DOUBLE if engine.is_double else cnp.NPY_FLOAT)
     nbytes = lay_out_second(&at, NULL, NULL, net, engine.itemsize, HXX, r, 1, 1)
     arena = borrow()
     arena.hold(SECOND_POINTERS * (net.L + 1), nbytes)

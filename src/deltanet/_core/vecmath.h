@@ -42,37 +42,12 @@
 #define DN_LEVEL_FUSED (DN_LEVELS || DN_FUSED)
 
 #if defined(__GNUC__)
-#define DN_FMA(f, a, b, c) (fused ? __builtin_fma##f(a, b, c) : a * b + c)
+#define DN_FMA __builtin_fma
+#define DN_FMAf __builtin_fmaf
 #else
-#define DN_FMA(f, a, b, c) ((void)fused, a * b + c)
+#define DN_FMA(a, b, c) (a * b + c)
+#define DN_FMAf DN_FMA
 #endif
-
-/* What depends on the bits of a type. fma: a b + c, in one rounding where fused; head: the leading half of the bits,
- * the product of two heads is exact; to_exponent: the last bits become the sign and the exponent. */
-#define DN_TYPE_BITS(type, real, bits, f, tail, fraction)                                                             \
-    typedef struct { real hi, lo; } dn_dd_##type; /* hi + lo, a number in twice the precision */                       \
-    DN_INLINE real dn_fma_##type(int fused, real a, real b, real c) { return DN_FMA(f, a, b, c); }                     \
-    DN_INLINE real dn_abs_##type(real v) { return fabs##f(v); }                                                       \
-    DN_INLINE real dn_copysign_##type(real v, real sign) { return copysign##f(v, sign); }                             \
-    DN_INLINE real dn_head_##type(real v)                                                                             \
-    {                                                                                                                 \
-        bits b;                                                                                                       \
-        memcpy(&b, &v, sizeof b);                                                                                     \
-        b &= ~(bits)tail;                                                                                             \
-        memcpy(&v, &b, sizeof v);                                                                                     \
-        return v;                                                                                                     \
-    }                                                                                                                 \
-    DN_INLINE real dn_to_exponent_##type(real v)                                                                      \
-    {                                                                                                                 \
-        bits b;                                                                                                       \
-        memcpy(&b, &v, sizeof b);                                                                                     \
-        b <<= fraction;                                                                                               \
-        memcpy(&v, &b, sizeof v);                                                                                     \
-        return v;                                                                                                     \
-    }
-
-DN_TYPE_BITS(f64, double, uint64_t, , 0x7ffffff, 52)
-DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 
 /* A polynomial p(x) of odd degree is x odd(x^2) + even(x^2): two Horner chains, which run side by side */
 #define DN_TERMS(c_odd, c_even) odd = F(fma)(fused, odd, x2, c_odd), even = F(fma)(fused, even, x2, c_even);
@@ -84,27 +59,13 @@ DN_TYPE_BITS(f32, float, uint32_t, f, 0xfff, 23)
 #define real double
 #define DN_BITS 64
 #define F(name) dn_##name##_f64
-#include "vecmath64.h"
-#include "vecmath_body.h"
-#include "vecmath_kinked.h"
-#include "vecmath_smooth.h"
-#include "vecmath_gates.h"
-#include "vecmath_circular.h"
-#undef real
-#undef DN_BITS
-#undef F
+#define M(name) name
+#include "vecmath_type.h"
 #define real float
 #define DN_BITS 32
 #define F(name) dn_##name##_f32
-#include "vecmath32.h"
-#include "vecmath_body.h"
-#include "vecmath_kinked.h"
-#include "vecmath_smooth.h"
-#include "vecmath_gates.h"
-#include "vecmath_circular.h"
-#undef real
-#undef DN_BITS
-#undef F
+#define M(name) name##f
+#include "vecmath_type.h"
 #undef ACTIVATION
 #undef RETURN
 

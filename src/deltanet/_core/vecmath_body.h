@@ -1,5 +1,4 @@
-/* What the activations of one type are made of: included in vecmath.h with `real` and F(name) = dn_name_f64, then
- * dn_name_f32.
+/* What the activations of one type are made of: see vecmath_type.h.
  *
  * fused   1 where the processor has fused multiply-add: a constant in each loop
  */
