@@ -7,7 +7,7 @@ backward instead, and sums over layers.
 """
 
 import numpy as np
-from dense_oracle import COUPLED, SELU, split
+from dense_oracle import COUPLED, SELU, sech_squared, split
 from scipy.special import expit
 
 
@@ -34,7 +34,7 @@ def sigmoid_second(v):
 
 
 def tanh_second(v):
-    return -2 * np.tanh(v) * np.cosh(v) ** -2.0
+    return -2 * np.tanh(v) * sech_squared(v)
 
 
 def silu_second(v):
@@ -52,9 +52,7 @@ def gelu_tanh_second(v):
 def mish_second(v):
     """v t(p), t = tanh, p = softplus: 2 t'(p) s + v (t''(p) s^2 + t'(p) s')"""
     p, s = np.logaddexp(0, v), expit(v)
-    return 2 * np.cosh(p) ** -2.0 * s + v * (
-        tanh_second(p) * s**2 + np.cosh(p) ** -2.0 * s * expit(-v)
-    )
+    return 2 * sech_squared(p) * s + v * (tanh_second(p) * s**2 + sech_squared(p) * s * expit(-v))
 
 
 # name -> (v, *parameters) -> f''; at a kink the left one

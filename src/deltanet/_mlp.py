@@ -1,7 +1,8 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -1324,6 +1325,84 @@ class MLP:
                 f"activation {functions.name!r} is computed by Python functions, "
                 "which the C interface cannot call"
             )
+
+    # Out of Python
+
+    def export_c(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        casadi: bool = False,
+        params: Literal["constant", "argument"] = "constant",
+        math: Literal["own", "libm"] = "own",
+        header: bool = False,
+    ) -> None:
+        """Write the net and its derivatives as one self-contained file of C.
+
+        ::
+
+            name_eval(x, y, jx, jtheta, work)           y (m,), dy/dx (m, n_0), dy/dtheta (m, P)
+            name_vjp(x, u, grad_theta, grad_x, work)    gradients of u^T y: (P,), (n_0,)
+            name_hess(x, u, hxx, work)                  d2(u^T y)/dx dx (n_0, n_0)
+            name_work_size()                            bytes of work
+
+        The file is C99, and C++17 too. It needs libm alone, allocates nothing and keeps no state. What is
+        passed as NULL is not computed. The sizes are macros: NAME_INPUTS, NAME_OUTPUTS, NAME_PARAMS,
+        NAME_WORK. Compiled with -DNAME_TEST, it is a program that compares itself with results of this net.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Written beside and renamed: an error leaves what was there.
+        name : str, optional
+            Of the functions; the stem of `path` by default.
+        casadi : bool
+            Add the functions by which ``casadi.external(name, library)`` finds the net, its Jacobian and its
+            exact Hessian. The file computes in double then.
+        params : {"constant", "argument"}
+            Whether theta is written into the file, or is the first argument of every function.
+        math : {"own", "libm"}
+            Formulas of the activations: ours, vectorized and within 4 ulp, or those of the C library.
+        header : bool
+            Also write a header beside it, with the suffix .h.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument breaks one of these rules; if C or CasADi forbid the name; if a parameter is not
+            finite; if there are more than 4,000,000 of them as constants; if a registered activation has no
+            c_code. Nothing is written then.
+        OSError
+            If a file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If CasADi will find no second derivatives, as for theta as an argument with P > 1000.
+
+        Notes
+        -----
+        Results agree with those of this class to 1e-14 of the largest entry, 1e-6 in float32. The same net
+        gives the same bytes.
+
+        Examples
+        --------
+        >>> import deltanet as dn, pathlib, tempfile
+        >>> net = dn.MLP([4, 32, 32, 2], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "policy.c")
+        ...     net.export_c(path)
+        ...     "void policy_eval(const double *x" in path.read_text()
+        True
+        """
+        from deltanet._export import c_file  # which nothing else needs
+
+        _validate.flag(casadi, "casadi")
+        _validate.flag(header, "header")
+        argument = _validate.choice(params, ("constant", "argument"), "params") == "argument"
+        libm = _validate.choice(math, ("own", "libm"), "math") == "libm"
+        c_file.export_c(self, path, name, argument, libm, header, casadi)
 
     def _keep(self, wrt: Any) -> _columns.Kept:
         """The columns that `wrt` keeps."""

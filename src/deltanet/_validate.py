@@ -342,6 +342,15 @@ def flag(value: object, name: str) -> bool:
     return bool(value)
 
 
+def choice(value: object, choices: tuple[str, ...], name: str) -> str:
+    """One of a few words."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str; got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
 def threads(value: SupportsIndex | str, name: str = "threads") -> int:
     """A count of threads, at least 1."""
     try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltanet._activations import registered
 from deltanet._config import __version__
-from deltanet._export import c_net, names
-from deltanet._export.c_net import CNet
+from deltanet._export import casadi, names, passes, table
 from deltanet._export.c_test import program
+from deltanet._export.elements import helpers
 from deltanet._export.numbers import finite
+from deltanet._export.table import Table
 from deltanet._io._files import replacing
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ void F(vjp)({theta}const real *x, const real *u, real *grad_theta, real *grad_x,
 {{
     F(space) *w = (F(space) *)work;
     F(forward)(1, {own}, x, w);
-    F(gradients)({own}, x, u, w, grad_theta, grad_x);
+    F(gradients)({own}, x, w, grad_theta, grad_x, u);
 }}
 
 void F(hess)({theta}const real *x, const real *u, real *hxx, void *work)
@@ -122,57 +124,77 @@ def export_c(
     argument: bool,
     libm: bool,
     header: bool,
+    external: bool = False,
 ) -> None:
     path = Path(path)
-    text, declared = c_text(net, names.check(path.stem if name is None else name), argument, libm)
+    name = names.check(path.stem if name is None else name)
+    if header and path.suffix == ".h":
+        raise ValueError(
+            f"path must not end in .h where a header is written beside it, got {str(path)!r}"
+        )
+    text, declared = c_text(net, name, argument, libm, external)
     with replacing(path) as partial:
         partial.write_text(text, encoding="ascii", newline="\n")
     if header:
         with replacing(path.with_suffix(".h")) as partial:
             partial.write_text(declared, encoding="ascii", newline="\n")
+    if external and argument and net.num_params > casadi.MOST_PARAMS:
+        warnings.warn(
+            f"CasADi will find no second derivatives of {name!r}: with params='argument' they are written for at most "
+            f"{casadi.MOST_PARAMS} parameters, the net has {net.num_params}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
-def c_text(net: MLP, name: str, argument: bool, libm: bool) -> tuple[str, str]:
+def c_text(
+    net: MLP, name: str, argument: bool = False, libm: bool = False, external: bool = False
+) -> tuple[str, str]:
     """The file, and its header."""
     checked(net, argument)
-    biases = tuple(b is not None for b in net.biases)
-    table = CNet(net.sizes, net._pairs, biases, net.params, net._scaling, net.dtype)
+    if external and net.dtype.itemsize == 4:  # CasADi computes in double
+        net = net.astype("float64")
+    at = Table(net)
+    along = external and argument and casadi.second_derivatives(at, argument)
+    groups = [at.evaluation, at.bends, *[at.directions] * along]
     facts = {
         "name": name,
         "version": __version__,
         "sizes": "-".join(map(str, net.sizes)),
         "activations": ", ".join(map(str, net.activations)),
         "type": "double" if net.dtype.itemsize == 8 else "float",
-        "n_0": table.n_0,
-        "m": table.m,
-        "P": table.P,
-        "eval_work": c_net.nbytes(table, table.evaluation),
-        "work": c_net.nbytes(table, [*table.evaluation, *table.bends]),
-        "output": c_net.output(table),
+        "n_0": at.n_0,
+        "m": at.m,
+        "P": at.P,
+        "eval_work": at.nbytes(groups[:1]),
+        "work": at.nbytes(groups),
+        "output": passes.output(at),
     }
     theta, own = ("const real *theta, ", "theta") if argument else ("", "F(theta)")
     sizes, prototypes = SIZES.format(**facts), PROTOTYPES.format(theta=theta)
-    helpers = "\n".join(c_net.helpers(table, libm)).replace("RETURN(", "DN_RETURN(")
-    macros = [f"#define {macro}{text}\n" for macro, text in MACROS.items() if macro in helpers]
+    pieces = "\n".join(helpers(at, libm, along)).replace("RETURN(", "DN_RETURN(")
+    macros = [f"#define {macro}{text}\n" for macro, text in MACROS.items() if macro in pieces]
     parts = [
         COMMENT.format(theta="theta, " if argument else "", **facts),
         preamble(),
         sizes + prototypes,
         EXACT,
         *macros,
-        helpers,
+        pieces,
         CONTRACTED,
-        c_net.constants(table, not argument),
-        c_net.space(table),
-        c_net.forward(table),
-        c_net.rows(table),
-        c_net.bends(table),
+        table.constants(at, not argument),
+        table.space(groups),
+        passes.forward(at),
+        passes.rows(at),
+        passes.bends(at),
         FUNCTIONS.format(theta=theta, own=own, **facts),
+        *[passes.directional(at)] * along,
+        *[casadi.entries(at, name, argument)] * external,
         RESTORED,
-        program(net, table, argument, name),
+        program(net, at, argument, name),
     ]
     declared = HEADER.format(sizes=sizes, prototypes=prototypes)
-    return named("\n".join(parts), name, table), named(declared, name, table)
+    return named("\n".join(parts), name, at), named(declared, name, at)
 
 
 HEADER = """\
@@ -207,9 +229,9 @@ def checked(net: MLP, argument: bool) -> None:
     finite(net.params, "params")
 
 
-def named(text: str, name: str, table: CNet) -> str:
+def named(text: str, name: str, net: Table) -> str:
     """With its own names, for one type."""
-    double = table.dtype.itemsize == 8
+    double = net.dtype.itemsize == 8
     text = re.sub(r"\bF\((\w+)\)", rf"{name}_\1", text)
     text = re.sub(r"\bM\((\w+)\)", r"\1" if double else r"\1f", text)
     text = re.sub(r"\breal\b", "double" if double else "float", text)

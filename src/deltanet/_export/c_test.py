@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deltanet._export import numbers
-from deltanet._export.c_net import CNet
+from deltanet._export.table import Table
 from deltanet._types import Array
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ int main(void)
     static real y[{m}], jx[{jx}], jtheta[{rows}], grad_theta[{P}], grad_x[{n_0}], hxx[{hxx}];
     static real work[(DN_WORK + sizeof(real) - 1) / sizeof(real)];
     int wrong = 0;
-    F(eval)({theta}F(test_x), y, jx, {jtheta}, work);
+{fill}    F(eval)({theta}F(test_x), y, jx, {jtheta}, work);
     F(vjp)({theta}F(test_x), F(test_u), grad_theta, grad_x, work);
     F(hess)({theta}F(test_x), F(test_u), hxx, work);
 {checks}
@@ -44,15 +44,23 @@ int main(void)
 }}
 #endif
 """
+FILL = """\
+    static real theta[{P}];
+    long long i;
+    for (i = 0; i < {P}; i++) theta[i] = (real)((double)(i * 37 % 101 - 50) / {most});
+"""
 
 
-def program(net: MLP, table: CNet, argument: bool, name: str) -> str:
-    """main, which compares with what the net computes."""
+def program(net: MLP, table: Table, argument: bool, name: str) -> str:
+    """main, which compares with what the net computes; with another theta, where that is an argument."""
+    if argument:
+        net = net.copy()
+        n = max(layer.n_in for layer in table.layers)
+        net.params = (np.arange(table.P) * 37 % 101 - 50.0) / (10 * n)
     random = np.random.default_rng(0)
-    x = random.standard_normal(table.n_0)
-    if net.input_scale is not None and net.input_shift is not None:
-        x = x * net.input_scale + net.input_shift
-    x, u = (a.astype(net.dtype) for a in (x, random.standard_normal(table.m)))
+    z, u = random.standard_normal(table.n_0), random.standard_normal(table.m).astype(net.dtype)
+    shift, scale = table.input or (0, 1)
+    x = (z * scale + shift).astype(net.dtype)
     y, Jx, J = net.linearize(x)
     found = {
         "y": y,
@@ -64,10 +72,7 @@ def program(net: MLP, table: CNet, argument: bool, name: str) -> str:
     rows = table.m * table.P <= MOST_ROWS
     if rows:
         found["jtheta"] = J.to_dense()
-    arrays = numbers.array("F(test_theta)", table.theta, table.dtype) if argument else ""
-    arrays += numbers.array("F(test_x)", x, table.dtype) + numbers.array(
-        "F(test_u)", u, table.dtype
-    )
+    arrays = numbers.array("F(test_x)", x, table.dtype) + numbers.array("F(test_u)", u, table.dtype)
     checks = []
     for what, a in found.items():
         arrays += f"static const double F(test_{what})[2] = {{{', '.join(map(repr, _sums(a)))}}};\n"
@@ -75,7 +80,8 @@ def program(net: MLP, table: CNet, argument: bool, name: str) -> str:
     return PROGRAM.format(
         arrays=arrays,
         checks="\n".join(checks),
-        theta="F(test_theta), " if argument else "",
+        theta="theta, " if argument else "",
+        fill=FILL.format(P=table.P, most=10 * n) if argument else "",
         name=name,
         m=table.m,
         n_0=table.n_0,

@@ -68,16 +68,18 @@ DN_INLINE void F(panel)(F(sums) p, int o, int rows, int columns)
         return;
     }
     for (; i + most * DN_LANES <= columns; i += most * DN_LANES) F(tile)(p, o, i, rows, most);
-    if (rest) F(tile)(p, o, i, rows, rest);
+    if (rest) F(tile)(p, o, i, rows, rest ? rest : 1);
     if (columns % DN_LANES) F(tile)(p, o, columns - DN_LANES, rows, 1);
 }
 
-DN_INLINE void F(product)(F(sums) p, int rows, int columns)
+DN_INLINE void F(product)(real *out, int out_row, const real *A, int a_row, int a_step, const real *B, int b_row,
+                          const real *slope, int add, int inner, int rows, int columns)
 {
+    const F(sums) p = {out, out_row, A, a_row, a_step, B, b_row, slope, add, inner};
     const int some = rows <= 6 ? rows : rows % 6 == 0 ? 6 : rows % 5 == 0 ? 5 : 4;
     int o = 0;
     for (; o + some <= rows; o += some) F(panel)(p, o, some, columns);
-    if (rows % some) F(panel)(p, o, rows % some, columns);
+    if (rows % some) F(panel)(p, o, rows % some ? rows % some : 1, columns);
 }
 
 /* v[j] = W[j] . h + b[j] of a few rows j, with a vector of partial sums each */
@@ -219,4 +221,23 @@ DN_INLINE void F(symmetric)(real *C, const real *H, const real *scale, int n, in
     for (i = 0; i < n; i++)
         for (j = 0; j <= i; j++)
             C[j * n + i] = C[i * n + j] = scale ? H[i * columns + j] / (scale[i] * scale[j]) : H[i * columns + j];
+}
+
+/* J[j, i] = ddelta[j] h[i] + delta[j] dh[i], and behind them ddelta for a bias */
+DN_INLINE void F(outer_sum)(real *DN_RESTRICT J, const real *ddelta, const real *h, const real *delta, const real *dh, int n,
+                            int n_in, int bias)
+{
+    int i, j;
+    for (j = 0; j < n; j++)
+        for (i = 0; i < n_in; i++) J[j * n_in + i] = ddelta[j] * h[i] + delta[j] * dh[i];
+    for (j = 0; bias && j < n; j++) J[n * n_in + j] = ddelta[j];
+}
+
+/* r = M v of the probabilities p: M = diag(g) - c (g p^T + p g^T) */
+DN_INLINE void F(coupled_times)(real *r, const real *v, const real *g, const real *p, real c, int m)
+{
+    real gv = 0, pv = 0;
+    int j;
+    for (j = 0; j < m; j++) gv += g[j] * v[j], pv += p[j] * v[j];
+    for (j = 0; j < m; j++) r[j] = g[j] * v[j] - c * (g[j] * pv + p[j] * gv);
 }

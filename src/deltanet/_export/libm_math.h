@@ -98,7 +98,6 @@ ACTIVATION(silu) { return F(gated)((double)v, F(held)((double)v, 800), 1, 0); }
 ACTIVATION(swish)
 {
     const double beta = (double)a.value + (double)a.rest, z = F(held)(beta * (double)v, 800);
-    const F(triple) y = F(gated)(z, z, 1, 0);
     const F(logistic) g = F(gate)(z);
     return F(rounded)((v < 0 ? z / beta : (double)v) * g.s, g.s + z * g.s * g.r, g.s * g.r * beta * (2 + z * (g.r - g.s)));
 }

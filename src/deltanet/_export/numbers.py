@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -30,8 +30,9 @@ def array(name: str, values: Iterable[Any], dtype: DType) -> str:
     return f"static const real {name}[{len(numbers)}] = {{\n" + ",\n".join(lines) + "};\n"
 
 
-def parameters(alpha: float, beta: float, dtype: DType) -> list[str]:
-    """Of an activation, as the core splits them: vecmath_body.h, `parameters`."""
+def parameters(values: Sequence[float], dtype: DType) -> list[str]:
+    """Of an activation, at most two, as the core splits them: vecmath_body.h, `parameters`."""
+    alpha, beta = (*values, 0.0, 0.0)[:2]
 
     def split(exact: Fraction) -> tuple[float, float]:
         value = float(dtype.type(float(exact)))
