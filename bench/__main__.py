@@ -9,6 +9,7 @@ fit           one step of Levenberg-Marquardt, beside the same step in JAX
 cg            a matrix-free step on 784-30-10 with 60,000 rows, and loss against time beside torch's Adam
 nist          what fits converge to
 c             one sample through the C interface, beside CasADi's generated C
+export        one sample of a net exported as C, beside CasADi's generated C
 second        second derivatives, beside those of JAX
 tiny          one sample as a program calls it
 dense         dense Jacobians beside the floor of the memory and the frameworks
@@ -27,6 +28,7 @@ from bench import (
     c_interface,
     cg,
     dense,
+    exported,
     fit,
     gauss_newton,
     imports,
@@ -48,6 +50,7 @@ PARTS = {
     "nist": nist.nist,
     "second": second.second,
     "c": c_interface.c_interface,
+    "export": exported.exported,
     "tiny": tiny.tiny,
     "dense": dense.dense,
     "sweep": sweep.sweep,

@@ -21,6 +21,22 @@ void casadi_loop(casadi_function f, const double **arg, double **res, long long 
         f(arg, res, iw, w, 0);
 }
 
+typedef void (*exported_eval)(const double *, double *, double *, double *, void *);
+typedef void (*exported_hess)(const double *, const double *, double *, void *);
+
+void exported_loop(exported_eval eval, const double *x, double *y, double *jx, double *jtheta, void *work,
+                   ptrdiff_t repeats)
+{
+    for (ptrdiff_t i = 0; i < repeats; i++)
+        eval(x, y, jx, jtheta, work);
+}
+
+void hess_loop(exported_hess hess, const double *x, const double *u, double *hxx, void *work, ptrdiff_t repeats)
+{
+    for (ptrdiff_t i = 0; i < repeats; i++)
+        hess(x, u, hxx, work);
+}
+
 static int64_t now(void)
 {
     struct timespec t;

@@ -1,4 +1,4 @@
-"""CasADi's generated C of one sample: y, dense dy/dx and dense dy/dtheta, the weights as constants or not."""
+"""CasADi's generated C of one sample: y, dense dy/dx, dense dy/dtheta, the Hessian of u^T y in x."""
 
 import ctypes
 import os
@@ -16,9 +16,12 @@ except ImportError:
 
 
 class Casadi:
-    """Some of y, jx, jtheta of one sample as generated C, gcc -O3 -march=native; kind "SX" or "MX"."""
+    """Some of y, jx, jtheta, hxx of one sample as generated C, gcc -O3 -march=native; kind "SX" or "MX".
 
-    def __init__(self, case, wanted=("y", "jtheta"), kind="SX"):
+    With `constant`, the weights are constants of the C. u is of ones.
+    """
+
+    def __init__(self, case, wanted=("y", "jtheta"), kind="SX", constant=False):
         net, symbol = case.net, getattr(casadi, kind).sym
         x, theta = symbol("x", net.sizes[0]), symbol("theta", net.num_params)
         h, start = x, 0
@@ -30,11 +33,17 @@ class Casadi:
             h = h if k == len(net.weights) - 1 else casadi.tanh(h)
         # column-major: rows of J are contiguous
         jacobians = {"jx": x, "jtheta": theta}
-        outputs = [
-            casadi.densify(casadi.jacobian(h, jacobians[name])).T if name in jacobians else h
-            for name in wanted
-        ]
-        function = casadi.Function("dense", [x, theta], outputs)
+        results = {"y": h}
+        for name in wanted:
+            if name in jacobians:
+                results[name] = casadi.densify(casadi.jacobian(h, jacobians[name])).T
+            elif name == "hxx":
+                results[name] = casadi.densify(casadi.hessian(casadi.sum1(h), x)[0])
+        function = casadi.Function("dense", [x, theta], [results[name] for name in wanted])
+        if constant:
+            outputs = function(x, casadi.DM(net.params))
+            outputs = outputs if len(wanted) > 1 else [outputs]
+            function = casadi.Function("dense", [x], outputs)
         folder = Path(tempfile.mkdtemp(prefix="deltanet-bench-"))
         here = os.getcwd()
         os.chdir(folder)  # CasADi writes beside the caller only
@@ -44,7 +53,8 @@ class Casadi:
             os.chdir(here)
         self.function = compile_c([folder / "dense.c"], "-march=native").dense
         m = net.sizes[-1]
-        shapes = {"y": (m,), "jx": (m, net.sizes[0]), "jtheta": (m, net.num_params)}
+        n_0 = net.sizes[0]
+        shapes = {"y": (m,), "jx": (m, n_0), "jtheta": (m, net.num_params), "hxx": (n_0, n_0)}
         self.results = {name: np.empty(shapes[name]) for name in wanted}
         self.inputs = [np.ascontiguousarray(case.X[0]), net.params]
         self.work = np.empty(max(1, function.sz_w())), np.empty(max(1, function.sz_iw()), np.int64)

@@ -1,4 +1,4 @@
-"""A net that was exported as C, compiled and called through ctypes, in memory of exactly the size asked for."""
+"""A net exported as C, compiled, and called through ctypes in memory of exactly the size asked for."""
 
 import ctypes
 import shutil
@@ -34,7 +34,7 @@ def library(target, sources, *flags):
 
 
 class Exported:
-    """The functions of one net in a library. Results are arrays of NaN before; nothing beside them may be written."""
+    """The functions of one net in a library. Nothing beside their results may be written."""
 
     def __init__(self, net, name, library, theta=None):
         self.net, self.name, self.library = net, name, library

@@ -83,7 +83,9 @@ def output(net: Table) -> str:
 
 def rows(net: Table) -> str:
     """Of every output, and of u^T y."""
-    given = "const real *theta DN_UNUSED, const real *x DN_UNUSED, F(space) *w, real *jtheta, real *jx"
+    given = (
+        "const real *theta DN_UNUSED, const real *x DN_UNUSED, F(space) *w, real *jtheta, real *jx"
+    )
     return (
         function(f"F(rows)({given})", ["int j, o;", *_identity(net), *_down(net, net.m)])
         + "\n"
@@ -181,7 +183,9 @@ def bends(net: Table) -> str:
             lines.append("memcpy(w->T, w->A, sizeof w->A);")
     scale = "F(input_scale)" if net.input else "NULL"
     lines.append(f"F(symmetric)(hxx, w->H, {scale}, {n_0}, {C});")
-    return function("F(bends)(const real *theta DN_UNUSED, const real *u, F(space) *w, real *hxx)", lines)
+    return function(
+        "F(bends)(const real *theta DN_UNUSED, const real *u, F(space) *w, real *hxx)", lines
+    )
 
 
 def directional(net: Table) -> str:
