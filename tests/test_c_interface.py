@@ -267,7 +267,9 @@ def test_sizes_of_nothing():
 
 def test_a_net_of_python_functions_has_no_address():
     if "cube_for_c" not in dn.testing.FORMULAS:
-        dn.register_activation("cube_for_c", lambda v: v**3, lambda v: 3 * v**2, c_code="v * v * v")
+        dn.register_activation(
+            "cube_for_c", lambda v: v**3, lambda v: 3 * v**2, c_code="f = slope = second = v;"
+        )
     net = dn.MLP([2, 3, 1], "cube_for_c", seed=0)
     for name in ("c_net", "c_address"):
         with pytest.raises(ValueError, match="'cube_for_c' is computed by Python functions"):

@@ -573,3 +573,63 @@ def test_help_names_every_argument(run, line, words):
     assert (status, err) == (0, "")
     for word in words:
         assert word in out
+
+
+# export
+
+
+EXPORTS = {
+    "": {},
+    "--name policy": {"name": "policy"},
+    "--casadi --params argument": {"casadi": True, "params": "argument"},
+    "--math libm --header": {"math": "libm", "header": True},
+}
+
+
+@pytest.mark.parametrize("options", EXPORTS)
+def test_export_writes_what_the_library_writes(options, run, tmp_path):
+    status, out, err = run(f"export net.npz -o net.c {options}")
+    assert (status, err) == (0, "")
+    size, net = Path("net.c").stat().st_size, dn.load("net.npz")
+    assert out.splitlines()[0] == f"net.c: {size} bytes, {net.num_params} parameters"
+    (tmp_path / "own").mkdir()
+    net.export_c(tmp_path / "own" / "net.c", **EXPORTS[options])
+    for path in (tmp_path / "own").iterdir():
+        assert Path(path.name).read_bytes() == path.read_bytes()
+
+
+def test_export_of_an_existing_file_needs_force(run):
+    Path("net.h").write_text("before")
+    assert_refused(run("export net.npz -o net.c --header"), "net.h exists", "--force")
+    assert not Path("net.c").exists()
+    assert run("export net.npz -o net.c --header --force")[0] == 0
+    assert "net_eval" in Path("net.h").read_text()
+
+
+def test_export_says_that_casadi_finds_no_second_derivatives(run):
+    dn.save(dn.MLP([30, 40, 2], seed=0), "large.npz")
+    status, out, err = run("export large.npz -o large.c --casadi --params argument")
+    assert status == 0 and out.startswith("large.c: ")
+    assert err.startswith("deltanet: note: CasADi will find no second derivatives of 'large'")
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ("-o net.cpp", ["OUT must end in .c or .fmu; got net.cpp"]),
+        ("-o net.npz", ["OUT must end in .c or .fmu"]),
+        ("-o net.fmu --casadi", ["--casadi is for .c files; OUT is net.fmu"]),
+        ("-o net.fmu --math libm", ["--math is for .c files"]),
+        ("-o net.fmu --params argument", ["--params is for .c files"]),
+        ("-o net.fmu --header", ["--header is for .c files"]),
+        ("-o net.c --fmi 2.0", ["--fmi is for .fmu files; OUT is net.c"]),
+        ("-o net.c --state a=b", ["--state is for .fmu files"]),
+        ("-o net.fmu --state ab", ["--state must be INPUT=OUTPUT; got ab"]),
+        ("-o my-net.c", ["name must begin with a letter", "'my-net'"]),
+        ("-o no/net.c", ["no/net.c"]),
+    ],
+)
+def test_export_refuses(options, words, run):
+    before = sorted(path.name for path in Path().iterdir())
+    assert_refused(run(f"export net.npz {options}"), *words)
+    assert sorted(path.name for path in Path().iterdir()) == before

@@ -13,6 +13,7 @@ import deltanet as dn
 
 # of the largest entry. In float32, sums that cancel leave up to 1.4e-6 between two results
 TOLERANCE = {"float64": 1e-14, "float32": 2e-6}
+pytestmark = pytest.mark.of_c
 LATER = pytest.param("float32", "libm", marks=pytest.mark.nightly)
 KINDS = [("float64", "own"), ("float32", "own"), ("float64", "libm"), LATER]
 CUBE = "f = v * v * v; slope = 3 * v * v; second = 6 * v;"
@@ -428,6 +429,14 @@ def test_refusals(case, tmp_path):
 def test_a_header_beside_a_header(tmp_path):
     with pytest.raises(ValueError, match=r"path must not end in \.h"):
         dn.MLP([1, 1]).export_c(tmp_path / "net.h", header=True)
+
+
+def test_too_large_a_workspace(tmp_path):
+    net = dn.MLP([20_000, 1, 20_000])  # A = dv/dx of the last layer
+    with pytest.raises(
+        ValueError, match=r"net 20000-1-20000 would need more than 2147483648 bytes"
+    ):
+        net.export_c(tmp_path / "net.c", params="argument")
 
 
 def test_too_many_constants(tmp_path):

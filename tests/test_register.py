@@ -24,8 +24,9 @@ def tanh_second(v):
 
 
 dn.register_activation("own_tanh", np.tanh, tanh_slope, tanh_second)
+SQUARE = "f = v * v; slope = 2 * v; second = 2;"
 dn.register_activation(
-    "own_square", lambda v: v * v, lambda v: 2 * v, lambda v: np.full_like(v, 2), "v * v"
+    "own_square", lambda v: v * v, lambda v: 2 * v, lambda v: np.full_like(v, 2), SQUARE
 )
 
 
@@ -272,6 +273,11 @@ BAD = {
     "fprime": (("mine", np.tanh, None), TypeError, "fprime must be a function; got None"),
     "fsecond": (("mine", np.tanh, tanh_slope, 2), TypeError, "fsecond must be a function; got 2"),
     "c_code": (("mine", np.tanh, tanh_slope, None, b"v"), TypeError, "c_code must be a string"),
+    "c_code, no f": (
+        ("mine", np.tanh, tanh_slope, None, "slope = v; second == v; second = 1;"),
+        ValueError,
+        "c_code must set f, slope and second from v; f is not set in 'slope",
+    ),
 }
 
 
@@ -310,7 +316,7 @@ def test_it_takes_no_parameter():
 
 def test_what_later_steps_need_is_kept():
     functions = REGISTRY["own_square"].functions
-    assert functions.c_code == "v * v" and functions.fsecond(np.ones(2)).tolist() == [2, 2]
+    assert functions.c_code == SQUARE and functions.fsecond(np.ones(2)).tolist() == [2, 2]
     assert REGISTRY["watched"].functions.fsecond is None
 
 

@@ -1,4 +1,4 @@
-"""The command line: `deltanet jacobian`, `deltanet info`, `deltanet check`.
+"""The command line: `deltanet jacobian`, `info` and `check`; `export` is in _cli_export.
 
 A command raises what the library raises; `main` alone turns that into one line and a status.
 """
@@ -151,7 +151,9 @@ def main(args: list[str] | None = None) -> None:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (jacobian, info, check):
+    from deltanet._cli_export import export  # which needs typer, and the options above
+
+    for command in (jacobian, info, check, export):
         app.command()(command)
     usage_error: Any = typer.BadParameter.__base__  # of the click in or under typer
     try:
@@ -205,8 +207,8 @@ def jacobian(
     OUT is written beside its place and renamed at the end: a stopped run leaves the old file.
     """
     _check_out(out, model, inputs, wrt, form, force)
-    net, notes = _load(model, activation, output, prefix, keys)
-    _tell(notes)
+    net, notes = load(model, activation, output, prefix, keys)
+    tell(notes)
     X = read_table(inputs, net.sizes[0], header)
     started = time.perf_counter()
     with replacing(out) as temporary:
@@ -215,7 +217,7 @@ def jacobian(
         else:
             shape, nbytes = _write_npz(temporary, net, X, wrt, form, threads)
         if not force:  # another run may have written it meanwhile
-            _check_absent(out)
+            check_absent(out)
     seconds = time.perf_counter() - started
     print(
         f"{form} {shape} {net.dtype}: {nbytes} bytes in {seconds:.3g} s, "
@@ -223,7 +225,7 @@ def jacobian(
     )
 
 
-def _load(
+def load(
     model: Path,
     activation: str | None,
     output: str | None,
@@ -235,7 +237,7 @@ def _load(
     return load_and_tell(model, activation, output, prefix=prefix or None, keys=names)
 
 
-def _tell(notes: list[Note]) -> None:
+def tell(notes: list[Note]) -> None:
     """Say on standard error what `load` would warn of."""
     for note in notes:
         if note.warn:
@@ -258,10 +260,10 @@ def _check_out(out: Path, model: Path, inputs: Path, wrt: Wrt, form: Form, force
         if out.exists() and source.exists() and out.samefile(source):
             raise ValueError(f"OUT must not be {name}; got {out} for both")
     if not force:
-        _check_absent(out)
+        check_absent(out)
 
 
-def _check_absent(out: Path) -> None:
+def check_absent(out: Path) -> None:
     if os.path.lexists(out):
         raise FileExistsError(f"{out} exists: give --force to overwrite it")
 
@@ -329,7 +331,7 @@ def info(
     keys: Keys = None,
 ) -> None:
     """Print the layers of MODEL, the size of its Jacobian, and what was folded or left out."""
-    net, notes = _load(model, activation, output, prefix, keys)
+    net, notes = load(model, activation, output, prefix, keys)
     rows = [
         (k, *W.shape[::-1], spelled(net.activations[k]), W.size + (0 if b is None else b.size))
         for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True))
@@ -359,8 +361,8 @@ def check(
     header: Header = None,
 ) -> None:
     """Compare the Jacobian of MODEL with independent derivatives; status 1 if they differ."""
-    net, notes = _load(model, activation, output, prefix, keys)
-    _tell(notes)
+    net, notes = load(model, activation, output, prefix, keys)
+    tell(notes)
     X = _random_inputs(net) if inputs is None else read_table(inputs, net.sizes[0], header)
     if not len(X):
         raise ValueError(f"{inputs} holds no sample to check at")

@@ -42,7 +42,8 @@ def register_activation(
         f'', in the same form. Only second derivatives call it: they need it of every registered activation
         of a net, and raise ValueError if one has none.
     c_code : str, optional
-        The same functions in C: for what leaves Python.
+        The same in C, which `MLP.export_c` writes: statements that set ``f``, ``slope`` and ``second`` (f, f'
+        and f'') from ``v``, all of type double, as in "f = v * v; slope = 2 * v; second = 2;".
 
     Raises
     ------

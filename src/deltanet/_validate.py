@@ -6,6 +6,7 @@ the rule and the value.
 
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, SupportsIndex, TypeGuard
@@ -109,6 +110,11 @@ def functions(
             raise TypeError(f"{what} must be a function; got {function!r}")
     if not isinstance(c_code, (str, type(None))):
         raise TypeError(f"c_code must be a string; got {c_code!r}")
+    for result in ("f", "slope", "second"):
+        if c_code is not None and not re.search(rf"\b{result}\s*=[^=]", c_code):
+            raise ValueError(
+                f"c_code must set f, slope and second from v; {result} is not set in {c_code!r}"
+            )
     return name, f, fprime, fsecond, c_code
 
 

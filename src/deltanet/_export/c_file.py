@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
 MOST_PARAMS = 4_000_000
+MOST_BYTES = 2**31  # of theta, and of the workspace: counts in C are int
 MACROS = {
     "DN_TERMS": "(c_odd, c_even) odd = F(fma)(fused, odd, x2, c_odd), even = F(fma)(fused, even, x2, c_even);",
     "DN_RETURN": "(f, slope, second) do { F(triple) result_ = {f, slope, second}; return result_; } while (0)",
@@ -32,7 +33,7 @@ EXACT = """\
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC optimize("no-math-errno", "no-trapping-math", "fp-contract=off")
+#pragma GCC optimize("no-fast-math", "no-math-errno", "no-trapping-math", "fp-contract=off")
 #elif defined(_MSC_VER)
 #pragma fp_contract(off)
 #endif
@@ -219,6 +220,11 @@ def checked(net: MLP, argument: bool) -> None:
             raise ValueError(
                 f"C needs c_code of activation {functions.name!r} of layer {k}: give it to register_activation"
             )
+    if Table(net).nbytes([Table(net).bends]) + net.params.nbytes > MOST_BYTES:
+        raise ValueError(
+            f"the arrays of net {'-'.join(map(str, net.sizes))} would need more than {MOST_BYTES} bytes in C: use the "
+            "C interface (deltanet.h)"
+        )
     if argument:
         return
     if net.num_params > MOST_PARAMS:
