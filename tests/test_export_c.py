@@ -251,6 +251,21 @@ def test_the_program_that_tests_it(dtype, params, flags, every, tmp_path):
     assert "all as deltanet has it" in done.stdout
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_without_the_extensions_of_gnu(dtype, tmp_path):
+    """As a compiler that has no vectors and no attributes reads it."""
+    dn.MLP([5, 9, 6, 3], ["gelu", "sin"], "softmax", dtype=dtype, seed=0).export_c(
+        tmp_path / "net.c"
+    )
+    text = (tmp_path / "net.c").read_text()
+    (tmp_path / "net.c").write_text(re.sub(r"defined\(__(GNUC|clang)__\)", "0", text))
+    flags = [*C99, "-Wno-unused-parameter", "-Wno-unknown-pragmas", "-O1", "-DNET_TEST"]
+    program = compiled(tmp_path / "net", [tmp_path / "net.c"], *flags)
+    assert (
+        "all as deltanet has it" in subprocess.run([program], capture_output=True, text=True).stdout
+    )
+
+
 def test_the_program_sees_a_wrong_number(tmp_path):
     dn.MLP([3, 4, 2], seed=0).export_c(tmp_path / "net.c")
     text = (tmp_path / "net.c").read_text()
