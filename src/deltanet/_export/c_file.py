@@ -132,8 +132,8 @@ def export_c(
             partial.write_text(declared, encoding="ascii", newline="\n")
 
 
-def c_text(net: MLP, name: str, argument: bool, libm: bool) -> tuple[str, str]:
-    """The file, and its header."""
+def c_text(net: MLP, name: str, argument: bool, libm: bool, test: bool = True) -> tuple[str, str]:
+    """The file, with or without its test, and its header."""
     checked(net, argument)
     biases = tuple(b is not None for b in net.biases)
     table = CNet(net.sizes, net._pairs, biases, net.params, net._scaling, net.dtype)
@@ -169,7 +169,7 @@ def c_text(net: MLP, name: str, argument: bool, libm: bool) -> tuple[str, str]:
         c_net.bends(table),
         FUNCTIONS.format(theta=theta, own=own, **facts),
         RESTORED,
-        program(net, table, argument, name),
+        program(net, table, argument, name) if test else "",
     ]
     declared = HEADER.format(sizes=sizes, prototypes=prototypes)
     return named("\n".join(parts), name, table), named(declared, name, table)
