@@ -71,6 +71,7 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch):
         ("i686-linux-gnu", "2.0", ("linux32", ".so")),
         ("arm64-apple-darwin23.1.0", "3.0", ("aarch64-darwin", ".dylib")),
         ("x86_64-apple-darwin20", "2.0", ("darwin64", ".dylib")),
+        ("aarch64-unknown-macos", "3.0", ("aarch64-darwin", ".dylib")),  # as zig says
         ("x86_64-w64-mingw32", "3.0", ("x86_64-windows", ".dll")),
         ("x86_64-w64-windows-gnu", "2.0", ("win64", ".dll")),
     ],

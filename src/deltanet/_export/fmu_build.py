@@ -15,6 +15,7 @@ ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"} | {f"i{n}86": "x86" for 
 SYSTEMS = {  # a word in the compiler's target: name in FMI 3.0, in FMI 2.0, suffix
     "linux": ("linux", "linux", ".so"),
     "darwin": ("darwin", "darwin", ".dylib"),
+    "macos": ("darwin", "darwin", ".dylib"),
     "mingw": ("windows", "win", ".dll"),
     "windows": ("windows", "win", ".dll"),
 }
