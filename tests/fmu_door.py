@@ -54,9 +54,9 @@ class Door:
             self.unit.setupExperiment(startTime=start)
             self.unit.enterInitializationMode()
 
-    def run(self):
+    def run(self, start=0.0):
         """Through the initialization; then the event mode of Model Exchange, or the step mode."""
-        self.begin()
+        self.begin(start)
         self.unit.exitInitializationMode()
         return self
 

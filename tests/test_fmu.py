@@ -364,7 +364,9 @@ def test_variables_that_are_not_there(made, version):
 @both
 def test_steps_and_their_times(made, version):
     _, path, folder = made(plain, version)
-    door = Door(path, folder, "CoSimulation").run()
+    door = Door(path, folder, "CoSimulation").run(start=-1.0)
+    if version == "3.0":
+        assert door.get(["time"]).tolist() == [-1.0]
     found = door.unit.doStep(0.0, 0.25)
     door.unit.doStep(0.25, 0.5)
     if version == "3.0":
@@ -394,6 +396,7 @@ def test_state_of_an_instance(made, version, kind):
     state = getattr(get, f"getFMU{name}")()
     data = getattr(get, f"serializeFMU{name}")(state)
     door.set(inputs, second)
+    close(door.get(outputs), net(second))
     getattr(get, f"setFMU{name}")(state)
     close(door.get(outputs), net(first))
     other = Door(path, folder, kind)  # not even initialized

@@ -46,6 +46,7 @@ def test_same_bytes_for_the_same_net(tmp_path, monkeypatch, version):
             names = archive.namelist()
             assert not [name for name in names if name.startswith("binaries")]
             assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+            assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert len(tokens) == 2
     expected = {"modelDescription.xml", "sources/net.c", "sources/net.h", "sources/net_fmu.c"}
     assert set(names) == expected | (

@@ -11,7 +11,7 @@ import pytest
 from fmu_door import HEADERS, Door, build_platform_binary, fmpy
 from fmu_nets import STATES, close, maker, pendulum, plain, samples
 
-C99 = ["gcc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
+C99 = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 both = pytest.mark.parametrize("version", ["2.0", "3.0"])
 
 
@@ -27,11 +27,12 @@ def sources(path, folder):
 
 
 @both
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("states", [None, STATES])
-def test_sources_compile_without_a_warning(made, tmp_path, version, states):
-    needs("gcc")
+def test_sources_compile_without_a_warning(made, tmp_path, compiler, version, states):
+    needs(compiler)
     for file in sources(made(pendulum, version, states)[1], tmp_path):
-        run([*C99, "-c", file, "-o", tmp_path / "object.o"])
+        run([compiler, *C99, "-c", file, "-o", tmp_path / "object.o"])
 
 
 @both

@@ -57,7 +57,7 @@ static Instance *created(const char *given, int co_simulation, Host host)
     Instance *I = NULL;
     if (!given || strcmp(given, TOKEN))
         log_error(&host, "the guid or instantiation token is not that of this FMU");
-    else if (co_simulation && STATES)
+    else if (co_simulation && STATES > 0)
         log_error(&host, "an FMU with states is for Model Exchange only");
     else if (!(I = (Instance *)calloc(1, sizeof *I)))
         log_error(&host, "no memory for an instance");

@@ -52,7 +52,14 @@ FACTS = """\
 #define UNUSED
 #endif
 
+#if defined(TWIN) /* {name}.c is there a second time, compiled for processors with AVX2 and FMA */
+extern __typeof__({name}_eval) {name}_avx2_eval;
+extern __typeof__({name}_vjp) {name}_avx2_vjp;
+#define HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define NET(function) (HAS_AVX2 ? {name}_avx2_##function : {name}_##function)
+#else
 #define NET(function) {name}_##function
+#endif
 #define PREFIX {name}_
 #define INPUTS {upper}_INPUTS
 #define OUTPUTS {upper}_OUTPUTS
