@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def pytest_collection_modifyitems(items):
         missing = [name for name in needed if importlib.util.find_spec(name) is None]
         if missing and isinstance(item, pytest.DoctestItem):
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
+        if item.name.endswith(".export_fmu") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+            item.add_marker(pytest.mark.skip(reason="needs a C compiler"))
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,32 @@ def test_jacobian_of_the_tube(cells):
     np.testing.assert_allclose(tube.jacobian(0, y), numeric, atol=1e-8)
 
 
+# fmu
+
+
+def test_fmus_are_the_nets_that_they_were(tmp_path):
+    pytest.importorskip("fmpy", reason="FMUs are simulated by FMPy, of the extra 'examples'")
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("no C compiler")
+    first, second, (from_fmu, from_net) = run(load("fmu"), tmp_path, within=MINUTE)
+    assert first["difference"] < 1e-14
+    assert (np.abs(first["y"] - first["true"]).max(axis=0) < [0.3, 0.15]).all()
+    assert np.ptp(second["fmu"][1]) > 5  # K
+    for here, within in ((second["net"], (1e-6, 1e-4)), (second["true"], (2e-3, 0.1))):
+        assert (np.abs(second["fmu"] - here).max(axis=1) < within).all()
+    np.testing.assert_allclose(from_fmu, from_net, atol=1e-12 * np.abs(from_net).max())
+
+
+def test_reactor_is_at_rest_where_it_starts():
+    pytest.importorskip("fmpy", reason="the example imports FMPy, of the extra 'examples'")
+    module = load("fmu")
+    x = np.array([*module.START, module.COOLANT[0][2]])
+    rates = module.reactor(x[None])[0]
+    assert (np.abs(rates) < [2e-3, 0.1]).all()
+    # warmer coolant: first warmer, then less of the substance
+    assert module.reactor(np.array([[*x[:2], 303.0]]))[0, 1] > 5
+
+
 # mujoco_control
 
 

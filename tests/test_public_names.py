@@ -22,7 +22,7 @@ MEMBERS = {
         jacobian jacobian_dense input_jacobian linearize
         jvp vjp normal_equations ggn ggn_diagonal kfac row_norms_squared gram covariance
         input_hessian mixed_hessian hvp
-        c_address c_net c_functions export_c
+        c_address c_net c_functions export_c export_fmu
     """,
     "Jacobian": """
         from_factors load save

@@ -1,7 +1,7 @@
 """MLP: parameters and calls. Validates, allocates, delegates."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -1403,6 +1403,73 @@ class MLP:
         argument = _validate.choice(params, ("constant", "argument"), "params") == "argument"
         libm = _validate.choice(math, ("own", "libm"), "math") == "libm"
         c_file.export_c(self, path, name, argument, libm, header, casadi)
+
+    def export_fmu(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        version: Literal["3.0", "2.0"] = "3.0",
+        states: Mapping[str | int, str | int] | None = None,
+    ) -> None:
+        """Write the net as a Functional Mock-up Unit (FMU), for simulators that know this standard.
+
+        ::
+
+            y = f(x)                                    Model Exchange and Co-Simulation
+
+            dz/dt = f_d(z, u),  y = f_r(z, u)           with states: Model Exchange
+            z: inputs that are states, u: the others; f_d: outputs that are derivatives, f_r: the others
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Must end in .fmu. Written beside and renamed: an error leaves what was there.
+        name : str, optional
+            Of the model, as C allows it; the stem of `path` by default.
+        version : {"3.0", "2.0"}
+            Of the standard, FMI. In "3.0" `params` is a tunable parameter, the array theta, and there are
+            adjoint derivatives; in "2.0" the parameters are constants.
+        states : dict, optional
+            Inputs that are continuous states, each with the output that is its derivative by time, by
+            names or numbers: ``{"speed": "acceleration"}``, ``{0: 1}``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument breaks one of these rules; if names of inputs and outputs are empty, used twice,
+            or have characters that XML forbids; if a parameter is not finite; if there are more than 400,000
+            of them in version "3.0", or 4,000,000 in "2.0"; if a registered activation has no c_code.
+            Nothing is written then.
+        OSError
+            If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If there is no C compiler, or it fails: the FMU then has sources only, which the simulator
+            must compile. The environment variable CC can name a compiler.
+
+        Notes
+        -----
+        The FMU has the net's names and units; inputs without names are x0, x1, ..., outputs y0, y1, ....
+        An input starts at its `input_shift`, or 0; its nominal value is its `input_scale`, or 1. All is in
+        double precision: a float32 net is converted. Directional derivatives are exact.
+
+        The file holds C sources, and a library for the platform that the compiler builds for. The same net
+        gives the same sources and description, byte for byte.
+
+        Examples
+        --------
+        >>> import deltanet as dn, os, tempfile
+        >>> net = dn.MLP([2, 8, 1], seed=0)
+        >>> net.input_names, net.output_names = ["position", "force"], ["speed"]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.export_fmu(os.path.join(folder, "drive.fmu"), states={"position": "speed"})
+        """
+        from deltanet._export.fmu import export_fmu  # which nothing else needs
+
+        export_fmu(self, path, name, version, states)
 
     def _keep(self, wrt: Any) -> _columns.Kept:
         """The columns that `wrt` keeps."""

@@ -149,9 +149,14 @@ def export_c(
 
 
 def c_text(
-    net: MLP, name: str, argument: bool = False, libm: bool = False, external: bool = False
+    net: MLP,
+    name: str,
+    argument: bool = False,
+    libm: bool = False,
+    external: bool = False,
+    test: bool = True,
 ) -> tuple[str, str]:
-    """The file, and its header."""
+    """The file, with or without its test, and its header."""
     checked(net, argument)
     if external and net.dtype.itemsize == 4:  # CasADi computes in double
         net = net.astype("float64")
@@ -192,7 +197,7 @@ def c_text(
         *[passes.directional(at)] * along,
         *[casadi.entries(at, name, argument)] * external,
         RESTORED,
-        program(net, at, argument, name),
+        program(net, at, argument, name) if test else "",
     ]
     declared = HEADER.format(sizes=sizes, prototypes=prototypes)
     return named("\n".join(parts), name, at), named(declared, name, at)
