@@ -625,6 +625,8 @@ def test_export_says_that_casadi_finds_no_second_derivatives(run):
         ("-o net.c --fmi 2.0", ["--fmi is for .fmu files; OUT is net.c"]),
         ("-o net.c --state a=b", ["--state is for .fmu files"]),
         ("-o net.fmu --state ab", ["--state must be INPUT=OUTPUT; got ab"]),
+        ("-o net.fmu --state a=b --state a=c", ["--state must name an input once; got a twice"]),
+        ("-o net.fmu --state a=b", ["'a'"]),
         ("-o my-net.c", ["name must begin with a letter", "'my-net'"]),
         ("-o no/net.c", ["no/net.c"]),
     ],
@@ -633,3 +635,12 @@ def test_export_refuses(options, words, run):
     before = sorted(path.name for path in Path().iterdir())
     assert_refused(run(f"export net.npz {options}"), *words)
     assert sorted(path.name for path in Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("options, version", [("", "3.0"), ("--fmi 2.0 --state x0=y0", "2.0")])
+def test_export_of_an_fmu(options, version, run):
+    status, out, _ = run(f"export net.npz -o net.fmu {options}")
+    assert status == 0 and out.startswith("net.fmu: ")
+    with zipfile.ZipFile("net.fmu") as file:
+        text = file.read("modelDescription.xml").decode()
+    assert f'fmiVersion="{version}"' in text and ('derivative="' in text or version == "3.0")

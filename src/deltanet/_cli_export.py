@@ -116,13 +116,18 @@ def export(
         print(f"{target}: {target.stat().st_size} bytes, {net.num_params} parameters")
 
 
-def _pairs(state: list[str] | None) -> dict[str, str] | None:
+def _pairs(state: list[str] | None) -> dict[str | int, str | int] | None:
     if state is None:
         return None
+    pairs: dict[str | int, str | int] = {}
     for pair in state:
         if pair.count("=") != 1:
             raise ValueError(f"--state must be INPUT=OUTPUT; got {pair}")
-    return dict(pair.split("=") for pair in state)
+        name, _, derivative = pair.partition("=")
+        if name in pairs:
+            raise ValueError(f"--state must name an input once; got {name} twice")
+        pairs[name] = derivative
+    return pairs
 
 
 @contextlib.contextmanager
