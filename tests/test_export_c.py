@@ -11,8 +11,8 @@ from exported_net import C99, WARNINGS, Exported, check, compiled, compiler, lib
 
 import deltanet as dn
 
-# of the largest entry. In float32, sums that cancel leave up to 1.4e-6 between two results
-TOLERANCE = {"float64": 1e-14, "float32": 2e-6}
+# of the largest entry. In float32 the core's own results on these nets are up to 3.0e-6 from those in float64
+TOLERANCE = {"float64": 1e-14, "float32": 4e-6}
 pytestmark = pytest.mark.of_c
 LATER = pytest.param("float32", "libm", marks=pytest.mark.nightly)
 KINDS = [("float64", "own"), ("float32", "own"), ("float64", "libm"), LATER]

@@ -108,13 +108,13 @@ DN_INLINE void F(dots)(real *v, const real *W, const real *b, const real *h, int
     DN_UNROLL for (j = 0; j < rows; j++) v[j] = total[j];
 }
 
-/* v = W h + b, and zeros behind it to whole lanes */
+/* v = W h + b, and zeros behind it to whole 32 bytes */
 DN_INLINE void F(affine)(real *v, const real *W, const real *b, const real *h, int n_in, int n)
 {
     int j = 0;
     for (; j + 8 <= n; j += 8) F(dots)(v + j, W + j * n_in, b ? b + j : b, h, n_in, 8);
     if (n % 8) F(dots)(v + j, W + j * n_in, b ? b + j : b, h, n_in, n % 8);
-    for (j = n; j % DN_LANES; j++) v[j] = 0;
+    for (j = n; j % (int)(32 / sizeof(real)); j++) v[j] = 0;
 }
 
 /* J[o, j, i] = delta[o, j] h[i], and behind them the rows' delta for a bias, of rows o that are J_row apart */

@@ -7,8 +7,13 @@
 #define DN_INLINE static inline __attribute__((always_inline))
 #define DN_UNUSED __attribute__((unused))
 #define DN_RESTRICT __restrict__
-#define DN_LANES ((int)(32 / sizeof(real)))
-typedef real F(vec) __attribute__((vector_size(32)));
+#if defined(__AVX__)
+#define DN_BYTES 32
+#else
+#define DN_BYTES 16
+#endif
+#define DN_LANES ((int)(DN_BYTES / sizeof(real)))
+typedef real F(vec) __attribute__((vector_size(DN_BYTES)));
 #else
 #define DN_INLINE static inline
 #define DN_UNUSED
