@@ -1,4 +1,4 @@
-"""Nets that are exported, compiled and loaded by CasADi, beside their plain formulas: `externals` in conftest."""
+"""Nets that are exported, compiled and loaded by CasADi, beside their plain formulas."""
 
 import warnings
 from functools import cached_property
