@@ -1,5 +1,6 @@
 """What several test files use."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -40,3 +41,11 @@ def shared():
     if not data.is_dir():
         pytest.skip(f"there is no reference data in {data}: see CONTRIBUTING.md")
     return data
+
+
+@pytest.fixture(scope="session")
+def externals(tmp_path_factory):
+    """name -> a net of casadi_external.py, each of which is compiled once."""
+    from casadi_external import CASES, External
+
+    return functools.cache(lambda name: External(CASES[name], tmp_path_factory.mktemp("external")))

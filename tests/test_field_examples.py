@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported_net import compiler
 from worked_uses import load, run
 
 import deltanet as dn
@@ -219,3 +220,48 @@ def test_plant_is_that_of_the_paper():
         Y, (y0 * y1 * y2 * u1 * (y2 - 1) + u0) / (1 + y1**2 + y2**2), rtol=1e-12
     )
     assert np.array_equal(X[1:, 1], X[:-1, 0]) and np.array_equal(X[1:, 0], Y[:-1])
+
+
+# swing_up
+
+
+def needs_casadi():
+    if sys.platform == "win32":
+        pytest.skip("the exported file is compiled on Linux and macOS")
+    pytest.importorskip("casadi_external", reason="needs casadi")  # imports it without warnings
+    compiler()
+
+
+def test_plans_are_the_same(tmp_path):
+    needs_casadi()
+    module = load("swing_up")
+    table = run(module, tmp_path, within=MINUTE)
+    assert [row["by"] for row in table] == [module.EXPORTED, module.MX, module.SX]
+    for row in table:
+        assert row["solved"] and row["iterations"] == table[0]["iterations"] < 50
+        np.testing.assert_allclose(row["plan"], table[0]["plan"], atol=1e-8)
+        assert row["effort"] == pytest.approx(table[0]["effort"], rel=1e-10)
+    times, q, F = module.unpacked(table[0]["plan"])
+    np.testing.assert_allclose(q[[0, -1]], [np.zeros(4), module.GOAL], atol=1e-8)
+    assert abs(F).max() <= module.FORCE + 1e-6
+    # the true cart-pole follows, without feedback
+    np.testing.assert_allclose(module.simulated(times, F)[:, :2], q[:, :2], atol=0.3)
+
+
+def test_cart_and_pole_keep_their_energy():
+    """Without a force; a force adds its work, F v."""
+    module = load("swing_up")
+
+    def energy(q):
+        _, angle, v, omega = q.T
+        along = v + module.LENGTH * omega * np.cos(angle)
+        up = module.LENGTH * omega * np.sin(angle)
+        height = -module.LENGTH * np.cos(angle)
+        kinetic = module.CART * v**2 / 2 + module.POLE * (along**2 + up**2) / 2
+        return kinetic + module.POLE * module.GRAVITY * height
+
+    step, force = 1e-6, 3.0
+    q = np.random.default_rng(0).uniform(-2, 2, (20, 4))
+    rate = np.column_stack([q[:, 2:], module.accelerations(q[:, 1], q[:, 3], force)])
+    gained = (energy(q + step * rate) - energy(q - step * rate)) / (2 * step)
+    np.testing.assert_allclose(gained, force * q[:, 2], atol=1e-7)
