@@ -25,6 +25,7 @@ import deltanet as dn
 
 KINDS = ("ModelExchange", "CoSimulation")
 ERROR = "failed with status 3"  # fmi2Error, fmi3Error
+pytestmark = pytest.mark.of_c
 both = pytest.mark.parametrize("version", ["2.0", "3.0"])
 
 

@@ -13,6 +13,7 @@ from fmu_nets import plain
 import deltanet as dn
 from deltanet._export.fmu_build import _platform
 
+pytestmark = pytest.mark.of_c
 both = pytest.mark.parametrize("version", ["2.0", "3.0"])
 
 

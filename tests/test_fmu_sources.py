@@ -12,6 +12,7 @@ from fmu_door import HEADERS, Door, build_platform_binary, fmpy
 from fmu_nets import STATES, close, maker, pendulum, plain, samples
 
 C99 = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
+pytestmark = pytest.mark.of_c
 both = pytest.mark.parametrize("version", ["2.0", "3.0"])
 
 
