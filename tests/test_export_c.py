@@ -379,6 +379,12 @@ def test_names_that_c_or_casadi_forbid(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_no_placeholder_is_left(tmp_path):
+    everything().export_c(tmp_path / "net.c", header=True, casadi=True)
+    for path in tmp_path.iterdir():
+        assert not re.search(r"DN_|F\(\w|M\(\w|\breal\b|[^ -~\n]", path.read_text())
+
+
 def test_the_stem_is_the_name(tmp_path):
     dn.MLP([1, 1]).export_c(tmp_path / "policy.c")
     assert "void policy_eval(" in (tmp_path / "policy.c").read_text()

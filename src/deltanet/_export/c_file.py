@@ -1,4 +1,4 @@
-"""export_c: one net as one file of C. The parts of its text are those of c_net, casadi and c_test."""
+"""export_c: one net as one file of C. Its parts are those of elements, table, passes, casadi and c_test."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ COMMENT = """\
  *   F(eval)({theta}x, y, jx, jtheta, work)         y (m,), dy/dx (m, n_0), dy/dtheta (m, P); NULL: not wanted
  *   F(vjp)({theta}x, u, grad_theta, grad_x, work)  gradients of u^T y: (P,), (n_0,); NULL: not wanted
  *   F(hess)({theta}x, u, hxx, work)                d2(u^T y)/dx dx (n_0, n_0)
- *   F(work_size)()                          bytes of work, which is aligned as {type} is and keeps nothing
+ *   F(work_size)()                                 bytes of work, which is aligned as {type} is and keeps nothing
  *
  * n_0 = {n_0}, m = {m}, P = {P}. Arrays are C-contiguous; theta is W row by row and b of one layer after the other.
  * Results must not overlap arguments. No memory is allocated, no state kept: threads need a work each. The stack grows
  * by less than 8 kB. C99 or C++17; -lm; fastest with -O3 and the processor's own instructions, as by -march=native.
- * With -DDN_TEST it is a program that compares itself with results of deltanet.
+ * With -D{upper}_TEST it is a program that compares itself with results of deltanet.
  */
 """
 
@@ -165,6 +165,7 @@ def c_text(
     groups = [at.evaluation, at.bends, *[at.directions] * along]
     facts = {
         "name": name,
+        "upper": name.upper(),
         "version": __version__,
         "sizes": "-".join(map(str, net.sizes)),
         "activations": ", ".join(map(str, net.activations)),
