@@ -8,11 +8,14 @@ import warnings
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from deltanet import _cli
 
-from deltanet._cli import Activation, Force, Keys, Model, Output, Prefix, check_absent, load, tell
+if TYPE_CHECKING:
+    import typer
+else:
+    typer = _cli.typer  # None without the extra: this module still imports
 
 
 class Params(StrEnum):
@@ -36,38 +39,43 @@ class Fmi(StrEnum):
     three = "3.0"
 
 
-Target = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="OUT", help="A file of C (.c), or an FMU (.fmu)."),
-]
-Name = Annotated[
-    str | None,
-    typer.Option("--name", metavar="NAME", help="Name in C or of the FMU; by default OUT's stem."),
-]
-CasADi = Annotated[
-    bool, typer.Option("--casadi", help="Add the functions that casadi.external looks for (.c).")
-]
-ParamsOption = Annotated[
-    Params, typer.Option("--params", help="Parameters as constants, or as an argument (.c).")
-]
-MathOption = Annotated[
-    Math, typer.Option("--math", help="Activations by our formulas, or by the C library's (.c).")
-]
-Header = Annotated[bool, typer.Option("--header", help="Also write a header beside OUT (.c).")]
-FmiOption = Annotated[Fmi, typer.Option("--fmi", help="Version of the standard (.fmu).")]
-States = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--state",
-        metavar="INPUT=OUTPUT",
-        help="An input that is a state, and the output that is its derivative (.fmu); may be given "
-        "several times.",
-    ),
-]
+if typer:
+    Target = Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="OUT", help="A file of C (.c), or an FMU (.fmu)."),
+    ]
+    Name = Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="Name in C or of the FMU; by default OUT's stem."
+        ),
+    ]
+    CasADi = Annotated[
+        bool,
+        typer.Option("--casadi", help="Add the functions that casadi.external looks for (.c)."),
+    ]
+    ParamsOption = Annotated[
+        Params, typer.Option("--params", help="Parameters as constants, or as an argument (.c).")
+    ]
+    MathOption = Annotated[
+        Math,
+        typer.Option("--math", help="Activations by our formulas, or by the C library's (.c)."),
+    ]
+    Header = Annotated[bool, typer.Option("--header", help="Also write a header beside OUT (.c).")]
+    FmiOption = Annotated[Fmi, typer.Option("--fmi", help="Version of the standard (.fmu).")]
+    States = Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="INPUT=OUTPUT",
+            help="An input that is a state, and the output that is its derivative (.fmu); may be given "
+            "several times.",
+        ),
+    ]
 
 
 def export(
-    model: Model,
+    model: _cli.Model,
     out: Target,
     name: Name = None,
     casadi: CasADi = False,
@@ -76,11 +84,11 @@ def export(
     header: Header = False,
     fmi: FmiOption = Fmi.three,
     state: States = None,
-    activation: Activation = None,
-    output: Output = None,
-    prefix: Prefix = None,
-    keys: Keys = None,
-    force: Force = False,
+    activation: _cli.Activation = None,
+    output: _cli.Output = None,
+    prefix: _cli.Prefix = None,
+    keys: _cli.Keys = None,
+    force: _cli.Force = False,
 ) -> None:
     """Write MODEL and its derivatives as one file of C, or as an FMU."""
     fmu, states = out.suffix == ".fmu", _pairs(state)
@@ -102,9 +110,9 @@ def export(
         if target.exists() and model.exists() and target.samefile(model):
             raise ValueError(f"OUT must not be MODEL; got {target} for both")
         if not force:
-            check_absent(target)
-    net, notes = load(model, activation, output, prefix, keys)
-    tell(notes)
+            _cli.check_absent(target)
+    net, notes = _cli.load(model, activation, output, prefix, keys)
+    _cli.tell(notes)
     with _said():
         if fmu:
             net.export_fmu(out, name=name, version=fmi.value, states=states)
