@@ -53,10 +53,10 @@ FILL = """\
 
 def program(net: MLP, table: Table, argument: bool, name: str) -> str:
     """main, which compares with what the net computes; with another theta, where that is an argument."""
+    most = 10 * max(layer.n_in for layer in table.layers)
     if argument:
         net = net.copy()
-        n = max(layer.n_in for layer in table.layers)
-        net.params = (np.arange(table.P) * 37 % 101 - 50.0) / (10 * n)
+        net.params = (np.arange(table.P) * 37 % 101 - 50.0) / most
     random = np.random.default_rng(0)
     z, u = random.standard_normal(table.n_0), random.standard_normal(table.m).astype(net.dtype)
     shift, scale = table.input or (0, 1)
@@ -81,7 +81,7 @@ def program(net: MLP, table: Table, argument: bool, name: str) -> str:
         arrays=arrays,
         checks="\n".join(checks),
         theta="theta, " if argument else "",
-        fill=FILL.format(P=table.P, most=10 * n) if argument else "",
+        fill=FILL.format(P=table.P, most=most) if argument else "",
         name=name,
         m=table.m,
         n_0=table.n_0,

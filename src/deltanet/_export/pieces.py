@@ -80,6 +80,7 @@ TOKEN = re.compile(r"/\*.*?\*/|[{};]", re.DOTALL)
 def _split(text: str) -> Iterator[Piece]:
     """Cut at the ends of declarations and functions."""
     start = depth = 0
+    function = False
     for token in TOKEN.finditer(text):
         if token[0] == "{":
             if depth == 0:
