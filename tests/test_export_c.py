@@ -194,6 +194,8 @@ BUILDS = [
     ("gcc", C99, "float32", {"math": "libm"}, 5),
     ("clang", C99, "float64", {"casadi": True}, 1),
     ("clang++", CPP, "float32", {}, 1),
+    ("aarch64-linux-gnu-gcc", C99, "float32", {}, 7),
+    ("arm-linux-gnueabihf-gcc", C99, "float64", {"casadi": True}, 7),
     pytest.param("gcc", C99, "float32", {}, 1, marks=pytest.mark.nightly),
     pytest.param("g++", CPP, "float64", {"casadi": True}, 1, marks=pytest.mark.nightly),
     pytest.param("gcc", C99, "float64", {"math": "libm"}, 1, marks=pytest.mark.nightly),
@@ -263,6 +265,19 @@ def test_without_the_extensions_of_gnu(dtype, tmp_path):
     assert (
         "all as deltanet has it" in subprocess.run([program], capture_output=True, text=True).stdout
     )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("machine", ["aarch64-linux-gnu", "arm-linux-gnueabihf"])
+def test_the_program_on_other_machines(machine, dtype, tmp_path):
+    cc, emulator = compiler(f"{machine}-gcc"), f"qemu-{machine.partition('-')[0]}"
+    emulator = compiler(f"{emulator}-static", emulator)
+    everything(dtype).export_c(tmp_path / "all.c")
+    flags = [*C99, "-O2", "-static", "-DALL_TEST"]
+    program = compiled(tmp_path / "all", [tmp_path / "all.c"], *flags, cc=cc)
+    done = subprocess.run([emulator, program], capture_output=True, text=True)
+    assert done.returncode == 0 and "all as deltanet has it" in done.stdout, done.stdout
 
 
 def test_the_program_sees_a_wrong_number(tmp_path):

@@ -88,9 +88,10 @@ DN_INLINE void F(dots)(real *v, const real *W, const real *b, const real *h, int
     const F(vec) zero = {0};
     F(vec) sum[8], x, w;
     real parts[8 * DN_LANES], total[8];
-    int i = 0, j, k;
+    const int whole = n_in / DN_LANES * DN_LANES;
+    int i, j, k;
     DN_UNROLL for (j = 0; j < rows; j++) sum[j] = zero;
-    for (; i + DN_LANES <= n_in; i += DN_LANES) {
+    for (i = 0; i < whole; i += DN_LANES) {
         memcpy(&x, h + i, sizeof x);
         DN_UNROLL for (j = 0; j < rows; j++) {
             memcpy(&w, W + j * n_in + i, sizeof w);
@@ -101,7 +102,7 @@ DN_INLINE void F(dots)(real *v, const real *W, const real *b, const real *h, int
         memcpy(parts + j * DN_LANES, &sum[j], sizeof zero);
         total[j] = b ? b[j] : 0;
     }
-    for (; i < n_in; i++)
+    for (i = whole; i < n_in; i++)
         DN_UNROLL for (j = 0; j < rows; j++) total[j] = W[j * n_in + i] * h[i] + total[j];
     DN_UNROLL for (k = 0; k < DN_LANES; k++)
         DN_UNROLL for (j = 0; j < rows; j++) total[j] += parts[j * DN_LANES + k];
