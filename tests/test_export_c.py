@@ -239,6 +239,8 @@ SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     [
         ("float64", "argument", SANITIZE, 7),
         ("float64", "constant", ["-O3", "-march=native"], 3),
+        # a library linked so would flush denormal numbers in all of this process: gcc's crtfastmath
+        ("float64", "constant", ["-Ofast", "-march=native"], 8),
         pytest.param("float32", "argument", SANITIZE, 1, marks=pytest.mark.nightly),
         pytest.param("float64", "constant", SANITIZE, 1, marks=pytest.mark.nightly),
     ],
@@ -335,11 +337,9 @@ def test_two_files_in_one_unit(tmp_path):
 def test_vector_instructions_change_nothing(tmp_path):
     """Other instructions, other compilers: rounding alone."""
     fast = random_net(3, "float64", ["gelu"] * 3)[1]
-    for i, flags in enumerate(
-        (("-O0",), ("-O3", "-march=native"), ("-Ofast", "-march=native"), ("-Os", "-std=gnu17"))
-    ):
+    for i, flags in enumerate((("-O0",), ("-O3", "-march=native"), ("-Os", "-std=gnu17"))):
         found = exported([fast], tmp_path / str(i), (*WARNINGS, *flags))[0]
-        check(found, np.linspace(-1, 1, 5), np.ones(3), 4e-14 if "-Ofast" in flags else 1e-14)
+        check(found, np.linspace(-1, 1, 5), np.ones(3), 1e-14)
 
 
 def test_the_same_bytes(tmp_path):
