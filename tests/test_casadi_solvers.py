@@ -1,10 +1,17 @@
 """Exported nets inside CasADi's expressions, maps, optimization and integrators."""
 
+import re
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 import second_oracle
 from casadi_external import ca
+from exported_net import compiled, compiler
 from scipy.integrate import solve_ivp
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "casadi.rst"
 
 
 def test_within_an_expression(externals):
@@ -113,3 +120,39 @@ def test_hessian_through_runge_kutta(externals):
     ]
     exact = [(ahead - behind) / (2 * step) for ahead, behind in moved]
     np.testing.assert_allclose(function(one.x)[0].full(), exact, atol=1e-7)
+
+
+def test_c_that_casadi_generates_calls_it(externals, tmp_path, monkeypatch):
+    """Compiled with the exported file: value and derivatives in all directions."""
+    one = externals("softmax")
+    x, u, v = (ca.MX.sym(*given) for given in (("x", one.n_0), ("u", one.m), ("v", one.n_0)))
+    y = one.f(x)
+    gradient = ca.gradient(ca.dot(u, y), x)
+    results = [
+        y,
+        ca.jtimes(y, x, v),
+        ca.jtimes(gradient, x, v),
+        ca.hessian(ca.dot(u, ca.sin(y)), x)[0],
+    ]
+    whole = ca.Function("whole", [x, u, v], results)
+    monkeypatch.chdir(tmp_path)  # CasADi writes there only
+    whole.generate("whole.c")
+    compiled("whole.so", ["whole.c", one.source], "-O1", "-shared", "-fPIC")
+    given = one.x, one.u, np.arange(1.0, one.n_0 + 1)
+    for found, exact in zip(ca.external("whole", "./whole.so")(*given), whole(*given), strict=True):
+        one.close(found.full(), exact.full())
+
+
+def test_the_listings_of_the_page(tmp_path, monkeypatch):
+    compiler("cc")
+    text = PAGE.read_text(encoding="utf-8").partition("\nacados\n")[0]
+    listings = re.findall(r"\.\. code-block:: python\n\n((?: {3}.*\n|\n)+)", text)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(textwrap.dedent("".join(listings)), names)
+    assert len(listings) == 4 and abs(names["best"]).max() <= 2
+    x = np.array([0.1, 0.2, 0.3])
+    np.testing.assert_allclose(names["y"].full()[:, 0], names["net"](x), rtol=1e-13)
+    X = np.random.default_rng(0).standard_normal((100, 3))
+    np.testing.assert_allclose(names["all_at_once"](X.T).full().T, names["net"](X), atol=1e-13)
+    assert ca.Function("H", [names["x"]], [names["H"]])(x).shape == (3, 3)
