@@ -137,6 +137,15 @@ PARAMETRISED = [
     ("swish", 2.5),
 ]
 SPECS = [*(name for name in ELEMENTWISE if name != "threshold"), *PARAMETRISED]
+SHAPES = [
+    (1, 1),
+    (4, 3),
+    (1, 1, 1),
+    (1, 7, 1),
+    (5, 1, 4),
+    (2, 9, 1, 6, 3),
+    (17, 3, 2),
+]
 
 
 def split(spec):

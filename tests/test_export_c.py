@@ -22,22 +22,11 @@ dn.register_activation(
     "exported_cube", lambda v: v**3, lambda v: 3 * v**2, lambda v: 6 * v, c_code=CUBE
 )
 SPECS = [*plain.SPECS, ("threshold", 0.1, -0.4), *plain.COUPLED]
-SHAPES = [
-    (1, 1),
-    (4, 3),
-    (1, 1, 1),
-    (1, 7, 1),
-    (5, 1, 4),
-    (2, 9, 1, 6, 3),
-    (17, 3, 2),
-    (3, 33, 20, 8),
-]
+SHAPES = [*plain.SHAPES, (3, 33, 20, 8)]
 
 
 def as_net(net, dtype):
-    names = ("input_shift", "input_scale", "output_shift", "output_scale")
-    scalings = dict(zip(names, net.scalings, strict=True))
-    return dn.MLP.from_layers(net.weights, net.biases, net.activations, **scalings, dtype=dtype)
+    return dn.MLP.from_layers(net.weights, net.biases, net.activations, *net.scalings, dtype=dtype)
 
 
 def random_net(seed, dtype, specs=None):

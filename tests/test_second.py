@@ -134,16 +134,7 @@ def test_outputs_scalings_and_biases(output, scaled, biased, dtype):
         check(build((3, 6, 4), ["silu", output], biased, scaled, dtype), N, dtype)
 
 
-SHAPES = [
-    (1, 1),
-    (4, 3),
-    (1, 1, 1),
-    (1, 7, 1),
-    (5, 1, 4),
-    (2, 9, 1, 6, 3),
-    (17, 3, 2),
-    (2, 33, 20, 2),
-]
+SHAPES = [*plain.SHAPES, (2, 33, 20, 2)]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -217,7 +217,7 @@ def jacobian(
         else:
             shape, nbytes = _write_npz(temporary, net, X, wrt, form, threads)
         if not force:  # another run may have written it meanwhile
-            check_absent(out)
+            _check_absent(out)
     seconds = time.perf_counter() - started
     print(
         f"{form} {shape} {net.dtype}: {nbytes} bytes in {seconds:.3g} s, "
@@ -252,18 +252,23 @@ def _check_out(out: Path, model: Path, inputs: Path, wrt: Wrt, form: Form, force
         raise ValueError(f"--form factors writes several arrays: OUT must end in .npz; got {out}")
     if form is Form.factors and wrt is Wrt.inputs:
         raise ValueError("--form factors is for --wrt params: --wrt inputs has no factors")
+    check_place(out, force, MODEL=model, INPUTS=inputs)
+
+
+def check_place(out: Path, force: bool, **sources: Path) -> None:
+    """Refuse a place that cannot or must not be written, such as that of what is read."""
     if not out.parent.is_dir():
         raise FileNotFoundError(f"OUT must be in a folder that exists; got {out}")
     if out.is_dir():
         raise IsADirectoryError(f"OUT must be a file; {out} is a folder")
-    for name, source in (("MODEL", model), ("INPUTS", inputs)):
+    for name, source in sources.items():
         if out.exists() and source.exists() and out.samefile(source):
             raise ValueError(f"OUT must not be {name}; got {out} for both")
     if not force:
-        check_absent(out)
+        _check_absent(out)
 
 
-def check_absent(out: Path) -> None:
+def _check_absent(out: Path) -> None:
     if os.path.lexists(out):
         raise FileExistsError(f"{out} exists: give --force to overwrite it")
 

@@ -107,10 +107,7 @@ def export(
         raise ValueError(f"OUT must end in .c or .fmu; got {out}")
     targets = [out, *[out.with_suffix(".h")] * header]
     for target in targets:
-        if target.exists() and model.exists() and target.samefile(model):
-            raise ValueError(f"OUT must not be MODEL; got {target} for both")
-        if not force:
-            _cli.check_absent(target)
+        _cli.check_place(target, force, MODEL=model)
     net, notes = _cli.load(model, activation, output, prefix, keys)
     _cli.tell(notes)
     with _said():

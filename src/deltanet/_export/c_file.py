@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from deltanet._export import casadi, names, passes, table
 from deltanet._export.c_test import program
 from deltanet._export.elements import helpers
 from deltanet._export.numbers import finite
+from deltanet._export.pieces import own_file
 from deltanet._export.table import Table
 from deltanet._io._files import replacing
 
@@ -139,7 +139,7 @@ def export_c(
     if header:
         with replacing(path.with_suffix(".h")) as partial:
             partial.write_text(declared, encoding="ascii", newline="\n")
-    if external and argument and net.num_params > casadi.MOST_PARAMS:
+    if external and not casadi.second_derivatives(net.num_params, argument):
         warnings.warn(
             f"CasADi will find no second derivatives of {name!r}: with params='argument' they are written for at most "
             f"{casadi.MOST_PARAMS} parameters, the net has {net.num_params}",
@@ -157,11 +157,11 @@ def c_text(
     test: bool = True,
 ) -> tuple[str, str]:
     """The file, with or without its test, and its header."""
-    checked(net, argument)
     if external and net.dtype.itemsize == 4:  # CasADi computes in double
         net = net.astype("float64")
     at = Table(net)
-    along = external and argument and casadi.second_derivatives(at, argument)
+    checked(net, at, argument)
+    along = external and argument and casadi.second_derivatives(at.P, argument)
     groups = [at.evaluation, at.bends, *[at.directions] * along]
     facts = {
         "name": name,
@@ -183,7 +183,7 @@ def c_text(
     macros = [f"#define {macro}{text}\n" for macro, text in MACROS.items() if macro in pieces]
     parts = [
         COMMENT.format(theta="theta, " if argument else "", **facts),
-        preamble(),
+        own_file("preamble.h"),
         sizes + prototypes,
         EXACT,
         *macros,
@@ -215,18 +215,14 @@ HEADER = """\
 """
 
 
-def preamble() -> str:
-    return files("deltanet._export").joinpath("preamble.h").read_text(encoding="utf-8")
-
-
-def checked(net: MLP, argument: bool) -> None:
+def checked(net: MLP, at: Table, argument: bool) -> None:
     """Refuse what cannot be written."""
     for k, functions in registered(net.activations):
         if functions.c_code is None:
             raise ValueError(
                 f"C needs c_code of activation {functions.name!r} of layer {k}: give it to register_activation"
             )
-    if Table(net).nbytes([Table(net).bends]) + net.params.nbytes > MOST_BYTES:
+    if at.nbytes([at.bends]) + net.params.nbytes > MOST_BYTES:
         raise ValueError(
             f"the arrays of net {'-'.join(map(str, net.sizes))} would need more than {MOST_BYTES} bytes in C: use the "
             "C interface (deltanet.h)"

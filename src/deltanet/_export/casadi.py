@@ -45,30 +45,17 @@ END = """\
 }
 #endif
 """
+LIST = """\
+DN_EXPORT const {kind} *{f}_{what}_{side}(long long i)
+{{
+    static const {kind} *const blocks[] = {{{entries}}};
+    return i < 0 || i >= {count} ? NULL : blocks[i];
+}}
+"""
 ENTRY = """\
 DN_EXPORT long long {f}_n_in(void) {{ return {n_in}; }}
 DN_EXPORT long long {f}_n_out(void) {{ return {n_out}; }}
-DN_EXPORT const char *{f}_name_in(long long i)
-{{
-    static const char *const names[] = {{{names_in}}};
-    return i < 0 || i >= {n_in} ? NULL : names[i];
-}}
-DN_EXPORT const char *{f}_name_out(long long i)
-{{
-    static const char *const names[] = {{{names_out}}};
-    return i < 0 || i >= {n_out} ? NULL : names[i];
-}}
-DN_EXPORT const long long *{f}_sparsity_in(long long i)
-{{
-    static const long long *const shapes[] = {{{shapes_in}}};
-    return i < 0 || i >= {n_in} ? NULL : shapes[i];
-}}
-DN_EXPORT const long long *{f}_sparsity_out(long long i)
-{{
-    static const long long *const shapes[] = {{{shapes_out}}};
-    return i < 0 || i >= {n_out} ? NULL : shapes[i];
-}}
-DN_EXPORT int {f}_work(long long *sz_arg, long long *sz_res, long long *sz_iw, long long *sz_w)
+{lists}DN_EXPORT int {f}_work(long long *sz_arg, long long *sz_res, long long *sz_iw, long long *sz_w)
 {{
     if (sz_arg) *sz_arg = {n_in};
     if (sz_res) *sz_res = {n_out};
@@ -117,7 +104,7 @@ def entries(net: Table, name: str, argument: bool) -> str:
         (f"jac_{name}", [*inputs, out_y], [_jacobian(y, a) for a in inputs]),
         (f"adj1_{name}", below, adjoints),
     ]
-    if second_derivatives(net, argument):
+    if second_derivatives(net.P, argument):
         blocks = [_jacobian(g, a) for g in adjoints for a in below]
         functions.append((f"jac_adj1_{name}", [*below, *out_adjoints], blocks))
     kinds = {block.shape: block for _, *sides in functions for side in sides for block in side}
@@ -135,9 +122,9 @@ def entries(net: Table, name: str, argument: bool) -> str:
     return text + END
 
 
-def second_derivatives(net: Table, argument: bool) -> bool:
+def second_derivatives(P: int, argument: bool) -> bool:
     """Whether there is a jac_adj1."""
-    return not argument or net.P <= MOST_PARAMS
+    return not argument or P <= MOST_PARAMS
 
 
 def _jacobian(of: Block, by: Block) -> Block:
@@ -152,17 +139,18 @@ def _scratch(net: Table, argument: bool) -> int:
 def _entry(
     f: str, ins: Sequence[Block], outs: Sequence[Block], work: str, argument: bool, body: str
 ) -> str:
-    def names(blocks: Sequence[Block]) -> str:
-        return ", ".join(f'"{block.name}"' for block in blocks)
-
+    lists = ""
+    for what, kind in (("name", "char"), ("sparsity", "long long")):
+        for side, blocks in (("in", ins), ("out", outs)):
+            listed = [f'"{each.name}"' if what == "name" else each.shape for each in blocks]
+            lists += LIST.format(
+                f=f, what=what, kind=kind, side=side, entries=", ".join(listed), count=len(blocks)
+            )
     return ENTRY.format(
         f=f,
         n_in=len(ins),
         n_out=len(outs),
-        names_in=names(ins),
-        names_out=names(outs),
-        shapes_in=", ".join(block.shape for block in ins),
-        shapes_out=", ".join(block.shape for block in outs),
+        lists=lists,
         work=work,
         given=",\n                 *theta = arg[1] ? arg[1] : F(zeros)" if argument else "",
         body=body,

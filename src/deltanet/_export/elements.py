@@ -59,8 +59,8 @@ ALWAYS = ("affine", "product", "outer", "scaled", "widened", "bend", "symmetric"
 def helpers(net: Table, libm: bool, along: bool) -> Iterator[str]:
     """Functions and constants that the passes need, then a loop for each activation."""
     bits = 8 * net.dtype.itemsize
-    sources = [("deltanet._core", "vecmath_type.h"), ("deltanet._export", "kernels.h")]
-    sources += [("deltanet._export", "libm_math.h")] * libm  # in place of the core's
+    sources = [("deltanet._core", "vecmath_type.h"), (pieces.OURS, "kernels.h")]
+    sources += [(pieces.OURS, "libm_math.h")] * libm  # in place of the core's
     found: dict[str, pieces.Piece] = {}
     for source in sources:
         for piece in pieces.read(*source, bits):

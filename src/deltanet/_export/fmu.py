@@ -11,7 +11,6 @@ import uuid
 import warnings
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -22,6 +21,7 @@ from deltanet._export.c_file import c_text
 from deltanet._export.fmu_build import library
 from deltanet._export.fmu_model import Model
 from deltanet._export.fmu_xml import build_description, model_description
+from deltanet._export.pieces import own_file
 from deltanet._io._files import replacing
 
 if TYPE_CHECKING:
@@ -130,17 +130,13 @@ def _functions(model: Model, token: str) -> str:
         f"/* of the states; one entry stands for none */\n{_array('nominals', nominals, model)}",
         f"static const int state_inputs[] = {{{', '.join(map(str, inputs))}}};\n",
         f"static const int state_outputs[] = {{{', '.join(map(str, outputs))}}};\n\n",
-        *map(_piece, (f"fmi{model.version[0]}_types.h", "fmu.h", f"fmi{model.version[0]}.h")),
+        *map(own_file, (f"fmi{model.version[0]}_types.h", "fmu.h", f"fmi{model.version[0]}.h")),
     ]
     return "".join(parts)
 
 
 def _array(name: str, values: Iterable[float], model: Model) -> str:
     return numbers.array(name, values, model.net.dtype)
-
-
-def _piece(file: str) -> str:
-    return files("deltanet._export").joinpath(file).read_text(encoding="utf-8")
 
 
 def _token(texts: Iterable[str]) -> str:

@@ -206,9 +206,11 @@ def _unknowns(model: Model) -> tuple[list[Unknown], list[Unknown]]:
     return outputs, slopes
 
 
-def _initial(outputs: list[Unknown], slopes: list[Unknown]) -> list[Unknown]:
-    """What is computed at the start: all but the states."""
-    return sorted([unknown for unknown in outputs if unknown[2] != "constant"] + slopes)
+def _lists(model: Model, names: tuple[str, str, str]) -> dict[str, list[Unknown]]:
+    """Outputs, derivatives, and what is computed at the start, all but the states, by these names."""
+    outputs, slopes = _unknowns(model)
+    initial = sorted([unknown for unknown in outputs if unknown[2] != "constant"] + slopes)
+    return dict(zip(names, (outputs, slopes, initial), strict=True))
 
 
 def _dependent(element: str, key: str, unknown: Unknown) -> str:
@@ -222,12 +224,7 @@ def _dependent(element: str, key: str, unknown: Unknown) -> str:
 
 
 def _structure(model: Model) -> list[str]:
-    outputs, slopes = _unknowns(model)
-    lists = {
-        "Output": outputs,
-        "ContinuousStateDerivative": slopes,
-        "InitialUnknown": _initial(outputs, slopes),
-    }
+    lists = _lists(model, ("Output", "ContinuousStateDerivative", "InitialUnknown"))
     return [
         _dependent(element, "valueReference", unknown)
         for element, unknowns in lists.items()
@@ -236,13 +233,7 @@ def _structure(model: Model) -> list[str]:
 
 
 def _old_structure(model: Model) -> list[str]:
-    outputs, slopes = _unknowns(model)
-    lists = {
-        "Outputs": outputs,
-        "Derivatives": slopes,
-        "InitialUnknowns": _initial(outputs, slopes),
-    }
-    lines = []
+    lists, lines = _lists(model, ("Outputs", "Derivatives", "InitialUnknowns")), []
     for element, unknowns in lists.items():
         if unknowns:
             rows = (f"  {_dependent('Unknown', 'index', unknown)}" for unknown in unknowns)

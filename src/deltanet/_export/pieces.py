@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+OURS = "deltanet._export"
 NAMED = re.compile(r"F\((\w+)\)")
 DEFINED = re.compile(r"F\((\w+)\)\s*(?=[([=;])")
 
@@ -22,6 +23,11 @@ class Piece(NamedTuple):
     name: str
     text: str
     needs: frozenset[str]
+
+
+def own_file(name: str, package: str = OURS) -> str:
+    """The text of a file that lies in a package."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def needed(pieces: Iterable[Piece], names: Iterable[str]) -> list[Piece]:
@@ -54,8 +60,7 @@ def _lines(package: str, header: str, bits: int) -> Iterator[str]:
     """Its lines, after conditions, includes and the words that it defines for itself."""
     words: dict[str, str] = {}
     taken = [True]
-    text = files(package).joinpath(header).read_text(encoding="utf-8")
-    for line in text.splitlines():
+    for line in own_file(header, package).splitlines():
         directive, _, rest = line.partition(" ")
         if directive == "#if":
             taken.append(rest == f"DN_BITS == {bits}")
