@@ -24,6 +24,11 @@ SUFFIXES = (".npy", ".csv", ".npz")
 SAY_WHETHER = "say --header, or --no-header if it is a sample"
 
 
+def open_table(path: Path, width: int) -> Array:
+    """What the rows of a file are read from: `shape`, and `[a:b]`."""
+    return read_table(path, width)
+
+
 def read_table(path: Path, width: int, header: bool | None = None) -> Array:
     """The table of samples in a file, of shape (N, width).
 
