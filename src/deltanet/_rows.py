@@ -1,7 +1,7 @@
 """Samples of any kind as rows that are read when they are asked for.
 
-An array, a memory map, a Zarr or Dask array, or files: one table of N rows, of which a worker in another process
-is given the description, and reads what it needs. Only arrays in memory travel with it.
+An array, a memory map, a Zarr or Dask array, or files: one table of N rows, of which a worker in another
+process is given the description, and reads what it needs. Only arrays in memory travel with it.
 """
 
 import hashlib
@@ -192,7 +192,7 @@ class Mapped:
 
 
 def mapped(X: Any, name: str) -> Any:
-    """A memory map of NumPy's as a file and a place in it; its numbers, if they are in no file that others see."""
+    """A memory map of NumPy's as a file and a place in it; if no file has its numbers, those."""
     root = X
     while isinstance(root.base, np.memmap):
         root = root.base
