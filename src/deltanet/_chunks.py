@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import partial
 from typing import Any, Protocol
 
@@ -49,7 +50,9 @@ class Samples:
     dask : module
     X : (N, n_0) dask.array.Array
     net : dask.delayed.Delayed
-        A copy of the net, which all tasks share.
+        The net as bytes, which all tasks share. Each task makes a net of them. If it cannot, as without a
+        registered activation, the task fails and says so; an object that a worker cannot unpickle would cut
+        that worker off.
     dtype : dtype
     kept : Kept
     wrt : tuple of (str, int)
@@ -69,7 +72,8 @@ class Samples:
         )
         self.X = self._rows(net, X)
         self.arrays = [self.X] if H is None else [self.X, self._weights(net, H)]
-        self.net = self.dask.delayed(net.copy(), pure=True, traverse=False)
+        name, key = net.__dask_tokenize__()
+        self.net = self.dask.delayed(pickle.dumps(net), name=f"{name}-{key}", traverse=False)
 
     def _rows(self, net: MLP, X: Any) -> DaskArray:
         """X as an array whose chunks are rows."""
@@ -86,9 +90,11 @@ class Samples:
     def _weights(self, net: MLP, H: Any) -> DaskArray:
         """H in the chunks of X."""
         rows = self.X.chunks[0]
-        if hasattr(H, "to_dask_array"):  # a column of a dataframe
+        if is_frame(H):  # a column of one
             H = H.to_dask_array()
         elif not isinstance(H, self.dask.array.Array):
+            if is_lazy(H):
+                raise TypeError(f"H must be a Dask array or array_like; got {type(H).__name__}")
             _validate.with_known_chunks(H, rows)
             H = self.dask.array.from_array(_validate.numbers(H, "H"))
         known = _validate.chunked_weights(H.shape, H.dtype, H.chunks[0], rows, net.sizes[-1])
@@ -166,8 +172,11 @@ def prefix(task: partial[Any]) -> str:
 
 
 def only(array: DaskArray) -> DaskDelayed:
-    """The one chunk of an array."""
-    (chunk,) = array.to_delayed(optimize_graph=False).flat
+    """The one chunk of an array.
+
+    Its graph is optimized here, as that of an array would be later: a key has the same task in both.
+    """
+    (chunk,) = array.to_delayed(optimize_graph=True).flat
     found: DaskDelayed = chunk
     return found
 
@@ -182,17 +191,17 @@ def block(nested: Any) -> Any:
     return nested
 
 
-def verb(name: str, *blocks: Any, net: MLP, **options: Any) -> Any:
+def verb(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
     """A verb of the net."""
-    return getattr(net, name)(*map(block, blocks), **HOW, **options)
+    return getattr(pickle.loads(net), name)(*map(block, blocks), **HOW, **options)
 
 
-def total(name: str, *blocks: Any, net: MLP, **options: Any) -> Any:
+def total(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
     """The same, as one row."""
     return verb(name, *blocks, net=net, **options)[None]
 
 
-def factors(name: str, X: Any, net: MLP, wrt: Wrt) -> tuple[Array, ...]:
+def factors(name: str, X: Any, net: bytes, wrt: Wrt) -> tuple[Array, ...]:
     """outputs, deltas, inputs of a Jacobian, without those that are None."""
     J = verb(name, X, net=net, wrt=wrt)
     return tuple(each for each in (J.outputs, *J.deltas, *J.inputs) if each is not None)
@@ -203,19 +212,20 @@ def factor(name: str, made: tuple[Array, ...], place: int) -> Array:
     return made[place].copy()
 
 
-def kfac_sums(name: str, X: Any, H: Any = None, *, net: MLP, wrt: Wrt) -> Any:
+def kfac_sums(name: str, X: Any, H: Any = None, *, net: bytes, wrt: Wrt) -> Any:
     """The sums that `kfac` is made of, as one row."""
-    return _verbs.kfac_sums(net._source(block(X), wrt), block(H), **HOW)[None]
+    source = pickle.loads(net)._source(block(X), wrt)
+    return _verbs.kfac_sums(source, block(H), **HOW)[None]
 
 
-def count(name: str, X: Any, H: Any = None, *, net: MLP) -> Any:
+def count(name: str, X: Any, H: Any = None, *, net: bytes) -> Any:
     """How many samples, as one row."""
     return np.array([len(block(X))])
 
 
-def kfac(net: MLP, sums: Array, N: int, wrt: Wrt) -> KFAC:
+def kfac(sums: Array, N: int, layers: Any, sizes: Shape) -> KFAC:
     """What the sums over all samples make."""
-    return _verbs.kfac_of(sums.copy(), int(N), net._keep(wrt), net.sizes, threads=1)
+    return _verbs.kfac_of(sums.copy(), int(N), layers, sizes, threads=1)
 
 
 def same(rows: Array, axis: Any, keepdims: bool) -> Array:
@@ -242,8 +252,8 @@ def is_lazy(value: Any) -> bool:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether it is a dataframe of Dask."""
-    return is_lazy(value) and hasattr(value, "to_dask_array") and hasattr(value, "columns")
+    """Whether it is a dataframe of Dask, or a column of one. A Delayed would have any attribute."""
+    return is_lazy(value) and hasattr(type(value), "to_dask_array")
 
 
 def columns(net: MLP, frame: Any) -> Any:

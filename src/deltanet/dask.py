@@ -262,7 +262,8 @@ def kfac(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskDelayed:
     Returns
     -------
     dask.delayed.Delayed
-        Of a `KFAC`, whose methods may be called before it is computed. `covariance` takes it as it is.
+        Of a `KFAC`, whose methods may be called before it is computed. `covariance` takes it as it is. If you
+        use it more than once, compute or persist it first: otherwise each use sums over X again.
 
     Raises
     ------
@@ -284,13 +285,13 @@ def kfac(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskDelayed:
     KFAC(2 layers, P=58, dtype='float64', damped)
     """
     samples = Samples(net, X, H, wrt)
-    length = sum(n * n for n in _verbs.kfac_sides(samples.kept, net.sizes))
+    length = sum(n * n for n in _verbs.kfac_sides(samples.kept.layers, net.sizes))
     task = partial(_chunks.kfac_sums, "kfac", wrt=samples.wrt)
     sums, N = only(samples.sum(task, (length,))), samples.X.shape[0]
     if math.isnan(N):
         N = only(samples.sum(partial(_chunks.count, "count"), (), np.dtype(np.int64)))
-    whole = samples.dask.delayed(partial(_chunks.kfac, wrt=samples.wrt), pure=True)
-    found: DaskDelayed = whole(samples.net, sums, N)
+    made = partial(_chunks.kfac, layers=samples.kept.layers, sizes=net.sizes)
+    found: DaskDelayed = samples.dask.delayed(made, pure=True)(sums, N)
     return found
 
 
