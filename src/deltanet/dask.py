@@ -90,7 +90,7 @@ def jacobian(net: MLP, X: Any, wrt: Wrt = None) -> Factors:
         registered on the workers too.
     X : (N, n_0) dask.array.Array, or dask.dataframe.DataFrame
         In chunks of samples, whose lengths need not be known; chunks of features are joined. Of a dataframe
-        the columns are taken that `deltanet.MLP.input_names` tells; if it is None all of them, in their order.
+        the columns are taken that `deltanet.MLP.input_names` tells; None is all of them, in their order.
     wrt : optional
         The parameters to keep, all by default: see `Jacobian.restrict`.
 
