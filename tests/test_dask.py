@@ -350,8 +350,11 @@ def test_equal_nets_have_equal_keys():
 def test_all_ways_to_say_wrt_have_equal_keys():
     net, X = dn.MLP([3, 5, 2], seed=0), lazy_samples()
     mask = np.arange(net.num_params) >= 20
-    ways = ["last", [1], [-1], [("weights", 1), ("biases", 1)], iter([1]), mask]
-    assert len({dn.dask.ggn(net, X, wrt=wrt).name for wrt in ways}) == 1
+    ways = ["last", [1], [-1], [("weights", 1), ("biases", 1)], (1,), mask]
+    assert len({dn.dask.ggn(net, X, wrt=wrt).name for wrt in [*ways, iter([1])]}) == 1
+    Sigma = np.ones(12)
+    names = {dn.dask.covariance(net, X, Sigma, wrt).name for wrt in [*ways, iter([1])]}
+    assert len(names) == 1
 
 
 def changed():

@@ -49,6 +49,8 @@ class Samples:
     ----------
     dask : module
     X : (N, n_0) dask.array.Array
+    arrays : list of dask.array.Array
+        X, and H.
     net : dask.delayed.Delayed
         The net as bytes, which all tasks share. Each task makes a net of them. If it cannot, as without a
         registered activation, the task fails and says so; an object that a worker cannot unpickle would cut

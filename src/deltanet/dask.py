@@ -333,7 +333,8 @@ def covariance(net: MLP, X: Any, Sigma: Any, wrt: Wrt = None) -> DaskArray:
     """
     samples = Samples(net, X, wrt=wrt)
     if not is_lazy(Sigma):
-        net.covariance(np.empty((0, net.sizes[0]), net.dtype), Sigma, wrt=wrt)  # checks it
+        none = np.empty((0, net.sizes[0]), net.dtype)
+        net.covariance(none, Sigma, wrt=samples.wrt)  # checks Sigma
     shared = samples.dask.delayed(Sigma, pure=True)
     task = partial(_chunks.rows, "covariance", wrt=samples.wrt)
     return samples.each(task, (net.sizes[-1], net.sizes[-1]), Sigma=shared)
