@@ -101,7 +101,9 @@ class Ggn(Weighted):
         P, kind = self.side, span.dtype
         A = _memory.empty((P, P), kind, "the sum of a range", INSTEAD)
         g = np.empty(P, kind) if self.residuals else None
-        _verbs.fill_ggn(span, A, span.readers.get("H"), span.readers.get("R"), g, threads)
+        H: Any = span.readers.get("H")
+        R: Any = span.readers.get("R")
+        _verbs.fill_ggn(span, A, H, R, g, threads)
         vector = _memory.empty((self.numbers,), kind, "the sum of a range", INSTEAD)
         pack([A], vector)
         if g is not None:
