@@ -332,9 +332,15 @@ def problem(
     wrt: Wrt = None,
 ) -> Primal | Dual | MatrixFree:
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
-    P, itemsize, dense = net.num_params, net.dtype.itemsize, np.ndim(prior) > 0
+    way = way_of(net, len(X), prior, solver, wrt)
+    return WAYS[way](net, X, Y, weights, prior, wrt)
+
+
+def way_of(net: MLP, N: int, prior: float | Array, solver: str, wrt: Wrt) -> Way:
+    """How a step of this net with N samples is computed."""
+    P = net.num_params
     if wrt is not None:
         P = net._keep(wrt).size
         _validate.some_kept(wrt, P)
-    way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)
-    return WAYS[way](net, X, Y, weights, prior, wrt)
+    itemsize, dense = net.dtype.itemsize, np.ndim(prior) > 0
+    return choose(solver, net.sizes, N, EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)
