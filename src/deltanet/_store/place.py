@@ -52,6 +52,14 @@ class Place:
         found = self._each([(self.zarr.get, key, self._buffers) for key in keys])
         return [None if each is None else each.to_bytes() for each in found]
 
+    def part(self, key: str, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """Some bytes of a key, as far as there are, or None."""
+        from zarr.abc.store import RangeByteRequest
+
+        span = RangeByteRequest(start, stop)
+        (found,) = self._each([(self.zarr.get, key, self._buffers, span)])
+        return None if found is None else np.asarray(found.as_numpy_array(), np.uint8)
+
     def sizes(self, keys: Sequence[str]) -> list[int | None]:
         """The length of what lies under each key, or None."""
 
