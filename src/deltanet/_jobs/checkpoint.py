@@ -3,12 +3,12 @@
 ::
 
     job.json           what is asked, and of which machine the bits are
-    sum.npz            count (): ranges that are added up, total (numbers,), hashes (count, arrays)
-    range-000017.npz   a range that is finished before its turn: total, hashes (arrays,)
+    sum.npz            count (): ranges that are added up, total (numbers,), hashes (count, arrays, bytes)
+    range-000017.npz   a range that is finished before its turn: total, hashes (arrays, bytes)
     lock               see locks.py
 
 Each file is written beside its place and renamed. The sum is added up in the same order after a restart as
-without one, and so its bits are the same. The hashes tell whether the rows of finished ranges are still those.
+without one, and so its bits are the same. The hashes tell whether the data of finished ranges have changed.
 """
 
 import json
@@ -26,20 +26,21 @@ from deltanet._io._files import reading, replacing
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import environment
 from deltanet._jobs.locks import exclusive
+from deltanet._jobs.run import Take
+from deltanet._jobs.work import Outcome
 from deltanet._rows import digest
 from deltanet._types import Array
 
 FORMAT = 1
 JOB, SUM, RANGE = "job.json", "sum.npz", "range-{:06d}.npz"
-HASH = f"V{digest().digest_size}"
 
 
 class Checkpoint(Fold):
     """A fold whose state is on disk after each range."""
 
-    def __init__(self, folder: Path, numbers: int) -> None:
+    def __init__(self, folder: Path, name: str, numbers: int) -> None:
         super().__init__(numbers)
-        self.folder = folder
+        self.folder, self.name = folder, name
         self.hashes: dict[int, list[bytes]] = {}
         self.on_disk: set[int] = set()
         self.load()
@@ -86,12 +87,28 @@ class Checkpoint(Fold):
             self.file(index).unlink()
             self.on_disk.discard(index)
 
+    def comparison(self, names: list[str], cuts: list[tuple[int, int]]) -> Take:
+        """What is done with the hashes of the data: ValueError if they are not those of before."""
+
+        def compare(index: int, outcome: Outcome) -> None:
+            for name, before, now in zip(names, self.hashes[index], outcome[1], strict=True):
+                if before != now:
+                    start, stop = cuts[index]
+                    raise ValueError(
+                        f"{self.name} was made of other data: the rows {start}:{stop} of {name} have "
+                        "changed since; give the data of before, or another path"
+                    )
+
+        return compare
+
     def file(self, index: int) -> Path:
         return self.folder / RANGE.format(index)
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str], asked: dict[str, Any], numbers: int) -> Iterator[Checkpoint]:
+def opened(
+    path: str | os.PathLike[str], asked: dict[str, Any], numbers: int
+) -> Iterator[Checkpoint]:
     """The checkpoint of a job, for this job alone until the end of the block.
 
     BlockingIOError if another one has it; ValueError if it is that of another job, or damaged; RuntimeWarning
@@ -115,7 +132,7 @@ def opened(path: str | os.PathLike[str], asked: dict[str, Any], numbers: int) ->
             with replacing(folder / JOB) as partial:
                 text = json.dumps({"job": told, "machine": machine}, indent=1)
                 partial.write_text(text + "\n", "utf-8")
-        yield Checkpoint(folder, numbers)
+        yield Checkpoint(folder, name, numbers)
 
 
 def mine(name: str) -> bool:
@@ -133,7 +150,8 @@ def same_job(name: str, found: dict[str, Any], told: dict[str, Any]) -> None:
 
 
 def same_machine(name: str, found: dict[str, Any], machine: dict[str, str]) -> None:
-    other = [f"{key} {found.get(key)!r}, here {machine[key]!r}" for key in machine if found.get(key) != machine[key]]
+    differ = [key for key in machine if found.get(key) != machine[key]]
+    other = [f"{key} {found.get(key)!r}, here {machine[key]!r}" for key in differ]
     if other:
         warnings.warn(
             f"{name} was begun on another kind of machine ({', '.join(other)}): the last bits of the "
@@ -143,9 +161,10 @@ def same_machine(name: str, found: dict[str, Any], machine: dict[str, str]) -> N
         )
 
 
-def table(hashes: list[list[bytes]]) -> NDArray[np.void]:
-    """Hashes as an array (ranges, arrays) that a file can hold."""
-    return np.array([[np.void(each) for each in row] for row in hashes], HASH)
+def table(hashes: list[list[bytes]]) -> NDArray[np.uint8]:
+    """Hashes as an array (ranges, arrays, bytes) that a file can hold."""
+    joined = b"".join(each for row in hashes for each in row)
+    return np.frombuffer(joined, np.uint8).reshape(len(hashes), -1, digest().digest_size)
 
 
 def write(path: Path, **arrays: NDArray[Any]) -> None:

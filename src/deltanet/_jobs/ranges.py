@@ -1,4 +1,4 @@
-"""How the rows of a job are cut: N and the count of numbers in a result alone decide, so bits depend on no other.
+"""How the rows of a job are cut. N and the count of numbers in a result alone decide, so that bits do too.
 
 ::
 
