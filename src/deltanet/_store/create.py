@@ -11,13 +11,16 @@ from deltanet._config import __version__
 from deltanet._extras import package
 from deltanet._io import _content
 from deltanet._jobs.identity import environment, net_hash
-from deltanet._store.layout import  DOCUMENT, DONE, NET, SAMPLE, Layout, attributes, chunk
+from deltanet._store.layout import DOCUMENT, DONE, NET, SAMPLE, Layout, attributes, chunk
 from deltanet._store.place import Place, raw
 
 if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
-PLAIN: dict[str, Any] = {"compressors": None, "filters": None}  # a chunk is the bytes of its numbers
+PLAIN: dict[str, Any] = {
+    "compressors": None,
+    "filters": None,
+}  # a chunk is the bytes of its numbers
 
 
 def create(place: Place, layout: Layout, net: "MLP") -> bool:
@@ -69,7 +72,9 @@ def documents(layout: Layout, net: "MLP") -> dict[str, Any]:
         dtype="uint64",
         fill_value=0,
         dimension_names=["block"],
-        attributes={"about": f"0, or a hash of the inputs of {layout.rows} samples that are finished"},
+        attributes={
+            "about": f"0, or a hash of the inputs of {layout.rows} samples that are finished"
+        },
         **PLAIN,
     )
     header, arrays = _content.pack(net)
@@ -77,8 +82,12 @@ def documents(layout: Layout, net: "MLP") -> dict[str, Any]:
     chunks = {}
     for name, array in arrays.items():
         inner.create_array(
-            name, shape=array.shape, chunks=array.shape, dtype=array.dtype.name, fill_value=0, **PLAIN
+            name,
+            shape=array.shape,
+            chunks=array.shape,
+            dtype=array.dtype.name,
+            fill_value=0,
+            **PLAIN,
         )
         chunks[chunk(f"{NET}/{name}", 0, array.ndim - 1)] = raw(array)
     return {key: np.frombuffer(each.to_bytes(), np.uint8) for key, each in held.items()} | chunks
-

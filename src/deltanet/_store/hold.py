@@ -84,7 +84,7 @@ def what(place: Place, part: Part) -> str:
 def others(place: Place, part: Part, blocks: int) -> list[Part]:
     """Parts of which there is a lock, held or not, that have a block in common with this one."""
     own, found = blocks_of(part, blocks), []
-    for name in place.list(DONE):
+    for name in place.names(DONE):
         match = LOCK.fullmatch(name)
         if match is None:
             continue

@@ -6,7 +6,7 @@
     outputs/                      (N, m)
     delta0/, input0/, delta1/...  (N, m, n_1), (N, n_0), ...: the factors of each layer
     jacobian/                     (N, m, P) or (N, m, n_0), in place of the factors
-    done/                         (blocks,): 0, or a hash of the rows of X that a finished block was computed from
+    done/                         (blocks,): 0, or a hash of the rows of X of a block that is finished
     net/                          the net: what `save` writes, as arrays and attributes
 
 Only the first axis is cut: a chunk of an array holds one block of samples, in its bytes as they are. The last
@@ -79,7 +79,10 @@ class Layout:
         elif self.form == "dense" and self.wrt == "inputs":
             found["jacobian"] = Member((m, n[0]), ("output", "input"), "dy/dx")
         elif self.form == "dense":
-            P, about = offsets(n, self.biases)[-1], "dy/dtheta; theta: W row by row, b, layer by layer"
+            P, about = (
+                offsets(n, self.biases)[-1],
+                "dy/dtheta; theta: W row by row, b, layer by layer",
+            )
             found["jacobian"] = Member((m, P), ("output", "parameter"), about)
         return found
 
@@ -161,4 +164,3 @@ def attributes(layout: Layout, version: str, net: str, machine: dict[str, str]) 
             "machine": machine,
         },
     }
-

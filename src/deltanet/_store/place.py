@@ -30,7 +30,7 @@ class Place:
     """
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False) -> None:
-        zarr = package("zarr", "zarr", "a store")
+        zarr = package("zarr.buffer", "zarr", "a store")
         from zarr.core.sync import sync  # as xarray and others do: Zarr has no other door to it
 
         self.name, self._wait = os.fspath(path), sync
@@ -82,13 +82,20 @@ class Place:
         """Remove a key; nothing happens if it is not there."""
         self._each([(self.zarr.delete, key)])
 
-    def list(self, key: str) -> list[str]:
+    def sweep(self, key: str) -> None:
+        """Remove what a killed write has left beside the file of a key."""
+        if self.folder is not None:
+            file = self.folder / key
+            for partial in file.parent.glob(f"{file.name}.*.partial"):
+                partial.unlink(missing_ok=True)
+
+    def names(self, key: str) -> list[str]:
         """The names one level below a key."""
 
-        async def names() -> list[str]:
+        async def listed() -> list[str]:
             return [name async for name in self.zarr.list_dir(key)]
 
-        return self._each([(names,)])[0]
+        return self._each([(listed,)])[0]
 
     def __truediv__(self, key: str) -> Path:
         """The file of a key."""
@@ -96,7 +103,7 @@ class Place:
         return self.folder / key
 
     def _each(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The results of (function, argument, ...), some at a time; an error is raised when all have ended."""
+        """The results of (function, argument, ...), some at a time; errors wait for the end of the others."""
         found: list[Any] = []
         with naming(self.name):
             for start in range(0, len(calls), AT_ONCE):

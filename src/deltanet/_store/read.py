@@ -1,4 +1,4 @@
-"""A store is opened: whatever it claims is compared with what is there, before anything of its size is made."""
+"""A store is opened: what it claims is compared with what is there, before anything of its size is made."""
 
 import errno
 import json
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
 MARK_BYTES = 8  # of an entry of `done`
+MOST = 2**62  # samples, or rows of a block
 
 
 class Stored(NamedTuple):
@@ -53,7 +54,9 @@ def opened(path: str | os.PathLike[str], read_only: bool = True) -> Stored:
         found = document(place, DOCUMENT, "group")
         about = found["attributes"].get("deltanet")
         if not isinstance(about, dict):
-            raise ValueError("it must be a store that dn.write has made; it says nothing of deltanet")
+            raise ValueError(
+                "it must be a store that dn.write has made; it says nothing of deltanet"
+            )
         layout = claimed(about)
         for name, member in layout.members.items():
             whole = (layout.samples, *member.shape)
@@ -91,12 +94,17 @@ def claimed(about: dict[str, Any]) -> Layout:
     sizes = _validate.sizes(counts(about, "sizes", 2))
     biases = _validate.flags(about.get("biases"), len(sizes) - 1, "'biases'")
     _factors.countable(sizes, biases)
-    numbers = {}
-    for name, least in (("samples", 0), ("rows", 1)):
-        numbers[name] = about.get(name)
-        if type(numbers[name]) is not int or not least <= numbers[name] < 2**62:
-            raise ValueError(f"{name!r} must be a count of at least {least}; got {numbers[name]!r}")
-    return Layout(form, wrt, sizes, biases, _validate.dtype(about.get("dtype")), **numbers)
+    kind = _validate.dtype(str(about.get("dtype")))
+    samples, rows = number(about, "samples", 0), number(about, "rows", 1)
+    return Layout(form, wrt, sizes, biases, kind, samples, rows)
+
+
+def number(about: dict[str, Any], name: str, least: int) -> int:
+    """A count of the attributes."""
+    value = about.get(name)
+    if type(value) is not int or not least <= value < MOST:
+        raise ValueError(f"{name!r} must be a count of at least {least}; got {value!r:.60}")
+    return value
 
 
 def array(place: Place, name: str, shape: Shape, chunks: Shape, kind: str, fill: Any) -> None:
@@ -153,12 +161,14 @@ def net_arrays(place: Place, shapes: dict[str, Shape], kind: DType) -> dict[str,
 def marks(place: Place, blocks: Sequence[int]) -> list[int]:
     """The entries of `done` of some blocks; 0 of one that is missing, or was half written."""
     found = place.get_all([done_key(block) for block in blocks])
-    return [int.from_bytes(each, "little") if each and len(each) == MARK_BYTES else 0 for each in found]
+    return [
+        int.from_bytes(each, "little") if each and len(each) == MARK_BYTES else 0 for each in found
+    ]
 
 
 def finished(place: Place, blocks: range) -> dict[int, int]:
     """{block: its entry} of the finished ones among `blocks`, by what there is of `done`."""
-    names = [name for name in place.list(f"{DONE}/c") if name.isdecimal() and name.isascii()]
+    names = [name for name in place.names(f"{DONE}/c") if name.isdecimal() and name.isascii()]
     there = sorted(block for block in map(int, names) if block in blocks)
     found = zip(there, marks(place, there), strict=True)
     return {block: mark for block, mark in found if mark}

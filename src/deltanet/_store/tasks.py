@@ -1,7 +1,7 @@
 """What a task does with some blocks of a store: it computes and writes them, or compares them with X."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from deltanet._params import split
 from deltanet._rows import Rows, digest
 from deltanet._store.layout import Layout, done_key
 from deltanet._store.place import Place
-from deltanet._store.read import Stored, finished, opened
+from deltanet._store.read import Stored, marks, opened
 from deltanet._types import Array
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ OTHER, DAMAGED = "other", "damaged"
 class Task(NamedTuple):
     """Some blocks that follow each other.
 
-    The net does not travel: it lies in the store. `label` makes a task unlike every other: Dask returns an old
-    result for an equal one.
+    The net does not travel: it lies in the store. `job` and `attempt` make a task unlike every other: Dask
+    returns an old result for an equal one.
     """
 
     store: str
@@ -33,12 +33,13 @@ class Task(NamedTuple):
     stop: int
     rows: Rows  # of these blocks
     threads: int | None
-    label: str
+    job: str
+    attempt: int
 
 
-@lru_cache(maxsize=4)
-def joined(store: str, net: str) -> Stored:
-    """The store of a task, opened once in each worker."""
+@lru_cache(maxsize=1)
+def joined(store: str, net: str, job: str) -> Stored:
+    """The store of a job, opened once in each worker."""
     found = opened(store, read_only=False)
     if found.about["net"] != net:
         raise ValueError(f"{store}: it is no longer the store of this job")
@@ -47,10 +48,10 @@ def joined(store: str, net: str) -> Stored:
 
 def written(task: Task) -> dict[str, str]:
     """Compute and write those blocks that are not finished; returns on what kind of machine."""
-    place, layout, net, _ = joined(task.store, task.net)
-    done = finished(place, range(task.start, task.stop))
-    for block in range(task.start, task.stop):
-        if block not in done:
+    place, layout, net, _ = joined(task.store, task.net, task.job)
+    blocks = range(task.start, task.stop)
+    for block, mark in zip(blocks, marks(place, blocks), strict=True):
+        if not mark:
             X = task.rows[within(layout, task.start, block)]
             put(place, layout, block, X, computed(layout, net, X, task.threads))
     return environment()
@@ -58,11 +59,12 @@ def written(task: Task) -> dict[str, str]:
 
 def compared(task: Task) -> dict[int, str]:
     """{block: what is wrong with it} of the finished blocks of a task."""
-    place, layout, *_ = joined(task.store, task.net)
+    place, layout, *_ = joined(task.store, task.net, task.job)
+    blocks = range(task.start, task.stop)
     wrong: dict[int, str] = {}
-    for block, mark in finished(place, range(task.start, task.stop)).items():
+    for block, mark in zip(blocks, marks(place, blocks), strict=True):
         part = within(layout, task.start, block)
-        if not is_whole(place, layout, block):
+        if not mark or not is_whole(place, layout, block):
             wrong[block] = DAMAGED
         elif number(task.rows.fingerprint(part.start, part.stop)) != mark:
             wrong[block] = OTHER
@@ -85,7 +87,7 @@ def computed(layout: Layout, net: "MLP", X: Array, threads: int | None) -> dict[
     rows = {name: array[:count] for name, array in arrays.items()}
     for array in arrays.values():
         array[count:] = np.nan
-    wanted: dict[str, object] = {"y": rows["outputs"]}
+    wanted: dict[str, Any] = {"y": rows["outputs"]}
     if layout.form == "factors":
         count_layers = range(len(layout.sizes) - 1)
         wanted["kept_inputs"] = [rows[f"input{k}"] for k in count_layers]
