@@ -39,6 +39,9 @@ CASES = {
         lambda _: net_of().jacobian(X).plot(),
     ),
     "Fit.plot": ("matplotlib", "plot", lambda _: fitted().plot()),
+    "write": ("zarr", "zarr", lambda path: dn.write(f"{path}.zarr", net_of(), X)),
+    "open": ("zarr.buffer", "zarr", lambda path: dn.open(path)),
+    "open a URL": ("fsspec", "remote", lambda _: dn.open("memory://store.zarr")),
     "progress=True": ("rich", "cli", lambda _: net_of().gram(X, progress=True)),
 }
 
