@@ -5,12 +5,14 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex
 
 from deltanet import _limits, _validate
 from deltanet._jobs.checkpoint import same_machine
 from deltanet._jobs.identity import environment
-from deltanet._jobs.run import Run, checked
+from deltanet._jobs.passes import checked
+from deltanet._jobs.run import Run
 from deltanet._jobs.spill import spilled
 from deltanet._progress import reporting
 from deltanet._rows import Rows
@@ -28,7 +30,7 @@ OVERLAPPED = (
 )
 LEAST_TASKS = 64  # that blocks are not put together below
 LEAST_WINDOW, MOST_WINDOW = 16, 4096  # tasks in flight
-ADVICE = {True: "give resume=True, and the job goes on from the blocks that are finished"}
+ADVICE = "give resume=True, and the job goes on from the blocks that are finished"
 
 
 def write(
@@ -177,7 +179,7 @@ class Job:
     def __init__(self, stored: Stored, X: Rows, how: How, report: Report) -> None:
         self.stored, self.X, self.how, self.report = stored, X, how, report
         self.layout, self.name, self.done = stored.layout, secrets.token_hex(4), 0
-        self.machines = [environment()]
+        self.machines, self.number = [environment()], count()
 
     def go(self, blocks: range) -> None:
         """Compare the finished blocks with X, then write the others."""
@@ -238,14 +240,17 @@ class Job:
         )
         window = min(max(window, LEAST_WINDOW), MOST_WINDOW)
 
-        def make(index: int, attempt: int) -> tasks.Task:
+        def make(index: int) -> tasks.Task:
             group, rows = groups[index], self.X.some(*spans[index])
             place, net = self.stored.place.name, self.stored.about["net"]
-            threads, job = how.threads, self.name
-            return tasks.Task(place, net, group.start, group.stop, rows, threads, job, attempt)
+            threads, job, number = how.threads, self.name, next(self.number)
+            return tasks.Task(place, net, group.start, group.stop, rows, threads, job, number)
 
-        Run(pool, spans, how.retries, window, True, ADVICE).go(
-            function, make, range(len(groups)), lambda index, found: take(groups[index], found)
+        def took(index: int, found: Any) -> None:
+            take(groups[index], found)
+
+        Run(pool, spans, how.retries, window, ADVICE).go(
+            function, make, range(len(groups)), took, None
         )
 
 
