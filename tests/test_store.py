@@ -365,13 +365,13 @@ def test_what_a_killed_write_leaves_is_written_again(path, fault):
     wanted = files(path)
     key, break_it = FAULTS[fault]
     break_it(path / key)
-    leftover = path / "delta0" / "c" / "2" / "0" / "0.0123.partial"
-    leftover.write_bytes(b"half")
+    for leftover in ("delta0/c/2/0/0.0123.partial", "done/c/2.4567.partial"):
+        (path / leftover).write_bytes(b"half")
     S = dn.open(path)
     with pytest.raises((OSError, RuntimeError), match=r"damaged|not written yet"):
         S[2 * ROWS : 3 * ROWS]
     dn.write(path, net, X, rows=ROWS, resume=True)
-    assert files(path) == wanted  # without the leftover
+    assert files(path) == wanted  # without the leftovers
 
 
 def test_an_existing_path_is_not_touched(path):
@@ -603,6 +603,25 @@ def test_a_hostile_store_is_refused_when_it_is_opened(path, case):
         with pytest.raises(ValueError, match=r"run\.zarr"):
             read()
     assert files(path) == before
+
+
+def test_huge_claims_that_fit_each_other(path):
+    """A store that was just begun has no more: nothing of its size is made, or counted through."""
+    from deltanet._store.create import create
+    from deltanet._store.layout import planned
+    from deltanet._store.place import Place
+
+    net = NETS["plain"]()
+    layout = planned("factors", "params", net.sizes, [True, True], net.dtype, 10**15, 1)
+    create(Place(path), layout, net)
+    S = dn.open(path)
+    assert len(S) == 10**15 and not S.finished
+    for read in (lambda: S[:], lambda: S.done, lambda: np.asarray(S.deltas[0])):
+        with pytest.raises(MemoryError):
+            read()
+    for read in (lambda: S[10**14], lambda: S.ggn_diagonal(), lambda: S.outputs[5:9]):
+        with pytest.raises(RuntimeError, match="not written yet"):
+            read()
 
 
 @pytest.mark.parametrize("key", ["zarr.json", "delta0/zarr.json", "net/zarr.json"])

@@ -17,7 +17,8 @@ from deltanet._jobs.spill import spilled
 from deltanet._progress import reporting
 from deltanet._rows import Rows
 from deltanet._store import hold, tasks
-from deltanet._store.layout import done_key
+from deltanet._store.layout import DONE, done_key
+from deltanet._store.place import Place
 from deltanet._store.plan import Plan, check_room
 from deltanet._store.read import Stored, finished
 from deltanet._types import Progress, Report
@@ -183,14 +184,22 @@ class Job:
 
     def go(self, blocks: range) -> None:
         """Compare the finished blocks with X, then write the others."""
+        sweep(self.stored.place, blocks)
         there = set(finished(self.stored.place, blocks))
         executor = self.how.executor
-        with ThreadPoolExecutor(OVERLAPPED) if executor is None else nullcontext(executor) as pool:
-            there -= self.compared(pool, there)
-            rest = [block for block in blocks if block not in there]
-            check_room(self.stored.place, self.layout, len(rest))
-            self.count(there)
-            self.run(pool, tasks.written, rest, self.written)
+        try:
+            with (
+                ThreadPoolExecutor(OVERLAPPED)
+                if executor is None
+                else nullcontext(executor) as pool
+            ):
+                there -= self.compared(pool, there)
+                rest = [block for block in blocks if block not in there]
+                check_room(self.stored.place, self.layout, len(rest))
+                self.tell(there)
+                self.run(pool, tasks.written, rest, self.written)
+        finally:
+            tasks.joined.cache_clear()  # the net of the store, if it was opened in this process
 
     def compared(self, pool: Any, there: Iterable[int]) -> set[int]:
         """Refuse another X than that of the finished blocks; returns those that must be written again."""
@@ -209,12 +218,12 @@ class Job:
 
     def written(self, blocks: range, machine: dict[str, str]) -> None:
         """A task is done, on this kind of machine."""
-        self.count(blocks)
+        self.tell(blocks)
         if machine not in self.machines:
             self.machines.append(machine)
             same_machine(f"store {self.stored.place.name!r}", self.machines[0], machine)
 
-    def count(self, blocks: Iterable[int]) -> None:
+    def tell(self, blocks: Iterable[int]) -> None:
         """Tell how many samples are done."""
         spans = map(self.layout.span, blocks)
         self.done += sum(span.stop - span.start for span in spans)
@@ -252,6 +261,14 @@ class Job:
         Run(pool, spans, how.retries, window, ADVICE).go(
             function, make, range(len(groups)), took, None
         )
+
+
+def sweep(place: Place, blocks: range) -> None:
+    """Remove what killed writes have left in `done` of these blocks."""
+    for name in place.names(f"{DONE}/c"):
+        number, _, rest = name.partition(".")
+        if rest.endswith("partial") and number.isdecimal() and int(number) in blocks:
+            place.delete(f"{DONE}/c/{name}")
 
 
 def grouped(blocks: Iterable[int], most: int) -> Iterator[range]:
