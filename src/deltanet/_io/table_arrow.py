@@ -58,6 +58,7 @@ class GroupedTable(Table):
             column = columns.column(name)
             if column.null_count:
                 missing |= column.is_null().to_numpy()
+                column = column.fill_null(0)
             numbers[:, k] = column.to_numpy()
         return numbers, missing
 
