@@ -32,10 +32,17 @@ class CsvTable(Table):
     # bytes, where every INDEXED_ROWS-th row begins, and the end of the last
 
     def _read(self, first: int, end: int, left_out: NDArray[np.int64]) -> Array:
-        lines = self._lines(first, end)
-        for row in reversed(left_out.tolist()):
-            del lines[row]
-        return self._numbers(lines, first)
+        """Some rows at a time, as lines of text take several times the memory of their numbers."""
+        block = np.empty((end - first - len(left_out), self.width))
+        done, bad = 0, set((left_out + first).tolist())
+        for start in range(first, end, INDEXED_ROWS):
+            lines = self._lines(start, min(start + INDEXED_ROWS, end))
+            good = (
+                [line for row, line in enumerate(lines, start) if row not in bad] if bad else lines
+            )
+            block[done : done + len(good)] = self._numbers(good)
+            done += len(good)
+        return block
 
     def _lines(self, first: int, end: int) -> list[bytes]:
         """The lines of the rows [first, end)."""
@@ -48,26 +55,22 @@ class CsvTable(Table):
             lines = [line for line in file.read(length).splitlines() if _holds(line)]
         return lines[first - block * INDEXED_ROWS : end - block * INDEXED_ROWS]
 
-    def _numbers(self, lines: list[bytes], first: int) -> Array:
+    def _numbers(self, lines: list[bytes]) -> Array:
         """The numbers in lines; ValueError if one of them is not a row."""
         if not lines:
             return np.empty((0, self.width))
-        if self.columns is not None:  # else NumPy sees it
-            for line in lines:
-                if _count(line) != self.fields:
-                    raise ValueError(f"among its rows from {first} on: another number of columns")
-        try:
-            block = np.loadtxt(
-                *(lines, float, "#", ","),
-                usecols=self.columns,
-                ndmin=2,
-                encoding="utf-8",
-                quotechar='"',
-            )
-        except ValueError as error:
-            raise ValueError(f"among its rows from {first} on: {error}") from None
+        for line in lines:
+            if line.count(b'"') % 2 or (self.columns and _count(line) != self.fields):
+                raise ValueError("a line is no row")  # which NumPy would not see
+        block = np.loadtxt(
+            *(lines, float, "#", ","),
+            usecols=self.columns,
+            ndmin=2,
+            encoding="utf-8",
+            quotechar='"',
+        )
         if block.shape != (len(lines), self.width):
-            raise ValueError(f"among its rows from {first} on: {block.shape[1]} columns")
+            raise ValueError(f"{len(lines)} lines hold an array of shape {block.shape}")
         return block
 
     def _bad(self, first: int, end: int) -> NDArray[np.int64]:
@@ -80,7 +83,7 @@ class CsvTable(Table):
     def _not_numbers(self, lines: list[bytes]) -> list[int]:
         """Which of these lines are bad, by halves."""
         try:
-            self._numbers(lines, 0)
+            self._numbers(lines)
         except ValueError:
             if len(lines) == 1:
                 return [0]
@@ -92,9 +95,12 @@ class CsvTable(Table):
     def _why(self, row: int) -> str:
         where = f"line {self._line_number(row)}"
         try:
-            fields = _fields(self._lines(row, row + 1)[0].decode())
+            line = self._lines(row, row + 1)[0].decode()
         except UnicodeDecodeError as error:
             return f"{where} is not UTF-8: {error.reason}"
+        if line.count('"') % 2:
+            return f"{where} has a quote that is not closed"
+        fields = _fields(line)
         if len(fields) != self.fields:
             return f"{where} has {len(fields)} columns, and the first line {self.fields}"
         for k in self.columns or range(self.fields):

@@ -61,7 +61,7 @@ class NpzTable(Table):
         with zipfile.ZipFile(self.path) as archive:
             member = archive.getinfo(self.member)
             with _npy.opened(archive, member) as file:
-                layout = shape, _, dtype = _layout(file, member.file_size)
+                layout = shape, _, dtype = _layout(file, member.file_size, self.width)
                 if member.file_size > 2 * self.size:
                     _check_length(archive, member)
                 way_out = "give it as .npy, which is read in blocks"
@@ -77,7 +77,7 @@ def open_npy(request: Request) -> NpyTable:
     """The table in a .npy file."""
     size = regular_size(request.path)
     with open(request.path, "rb") as file:
-        shape, fortran, dtype = _layout(file, size)
+        shape, fortran, dtype = _layout(file, size, request.width)
         offset = file.tell()
     rows, count = shape if len(shape) == 2 else (1, *shape)
     return NpyTable(
@@ -100,7 +100,7 @@ def open_npz(request: Request) -> NpzTable:
             raise ValueError(f"give one array, or name it X, x or inputs; got {some}")
         member = members[names[0]]
         with _npy.opened(archive, member) as file:
-            shape, _, dtype = _layout(file, member.file_size)
+            shape, _, dtype = _layout(file, member.file_size, request.width)
     rows, count = shape if len(shape) == 2 else (1, *shape)
     chosen = request.chosen(None, count)
     table = NpzTable(
@@ -121,11 +121,11 @@ def _check_length(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             raise ValueError(f"it holds {file.tell()} bytes and claims {member.file_size}")
 
 
-def _layout(file: BufferedIOBase, size: int) -> _npy.Layout:
+def _layout(file: BufferedIOBase, size: int, width: int) -> _npy.Layout:
     """That of the .npy array in `file`, when it is a table of real numbers, or one row."""
     shape, fortran, dtype = _npy.layout(file, size)
     if dtype.kind not in "fiub":
         raise ValueError(f"it must hold real numbers; got dtype {dtype}")
     if len(shape) not in (1, 2):
-        raise ValueError(f"it must hold a table, one sample a row; got shape {shape}")
+        raise ValueError(f"it must hold a table of shape (N, {width}); got {shape}")
     return shape, fortran, dtype
