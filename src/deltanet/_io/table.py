@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -198,9 +198,21 @@ def _opener(path: str, suffix: str) -> Callable[[Request], Table]:
     )
 
 
-def open_tables(paths: Sequence[str | os.PathLike[str]], width: int, **options: Any) -> list[Table]:
-    """`open_table` of each; if their columns have names, these must be the same."""
-    tables = [open_table(path, width, **options) for path in paths]
+def open_tables(
+    paths: Sequence[str | os.PathLike[str]],
+    width: int,
+    *,
+    names: Mapping[str, str] | None = None,
+    **options: Any,
+) -> list[Table]:
+    """`open_table` of each path, which may have another name in messages.
+
+    If their columns have names, these must be the same.
+    """
+    called = names or {}
+    tables = [
+        open_table(path, width, name=called.get(os.fspath(path)), **options) for path in paths
+    ]
     named = [table for table in tables if table.names is not None]
     for table in named:
         if table.names != named[0].names:
