@@ -37,9 +37,7 @@ Target = Annotated[
 ]
 Name = Annotated[
     str | None,
-    option(
-        "--name", metavar="NAME", help="Name in C or of the FMU; by default OUT's stem."
-    ),
+    option("--name", metavar="NAME", help="Name in C or of the FMU; by default OUT's stem."),
 ]
 CasADi = Annotated[
     bool,
@@ -87,9 +85,9 @@ def export(
     }
     if not fmu:
         others = {"--fmi": fmi is not Fmi.three, "--state": state is not None}
-    for option, given in others.items():
+    for each, given in others.items():
         if given:
-            raise ValueError(f"{option} is for {'.c' if fmu else '.fmu'} files; OUT is {out}")
+            raise ValueError(f"{each} is for {'.c' if fmu else '.fmu'} files; OUT is {out}")
     if not fmu and out.suffix != ".c":
         raise ValueError(f"OUT must end in .c or .fmu; got {out}")
     targets = [out, *[out.with_suffix(".h")] * header]

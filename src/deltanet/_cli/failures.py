@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 REFUSED, LOST = 2, 3
-STATUSES = """Exit statuses: 0 done; 1 check found wrong derivatives; 2 refused or failed, and one line on standard error
-says why; 3 a worker or the scheduler was lost; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. If finished work was
-kept, the last line on standard error is the command to resume."""
+STATUSES = (
+    "Exit statuses: 0 done; 1 check found wrong derivatives; 2 refused or failed, and one line on standard "
+    "error says why; 3 a worker or the scheduler was lost; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. "
+    "If finished work was kept, the last line on standard error is the command to resume."
+)
 KNOWN = (ValueError, TypeError, OSError, MemoryError, ImportError, RuntimeError)
 
 

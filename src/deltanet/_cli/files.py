@@ -45,9 +45,7 @@ def write_npy(
     return shape, D.nbytes
 
 
-def write_npz(
-    path: Path, net: MLP, X: Array, wrt: Wrt, form: Form, threads: int | None
-) -> Written:
+def write_npz(path: Path, net: MLP, X: Array, wrt: Wrt, form: Form, threads: int | None) -> Written:
     """Write the outputs and, beside them, the derivatives."""
     arrays: dict[str, Any]
     if form is Form.factors:

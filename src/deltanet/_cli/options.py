@@ -62,12 +62,13 @@ def argument(**how: Any) -> Any:
 
 
 Model = Annotated[
-    Path, argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.", show_default=False)
+    Path,
+    argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.", show_default=False),
 ]
 Inputs = Annotated[
     list[str],
     argument(
-        metavar="INPUTS...",
+        metavar="INPUTS",
         help="Samples, one a row; of several files one after the other: .csv (comma separated), .npy, .npz "
         "(a single array or one named X, x or inputs), .parquet, .arrow, .feather, a Zarr array, or - for "
         "a .csv from standard input.",
@@ -216,7 +217,9 @@ class SayOptions:
     quiet: Annotated[
         bool,
         option(
-            "--quiet", help="Show no progress, and no line at the end.", rich_help_panel=WHAT_IS_SAID
+            "--quiet",
+            help="Show no progress, and no line at the end.",
+            rich_help_panel=WHAT_IS_SAID,
         ),
     ] = False
     as_json: Annotated[

@@ -33,7 +33,7 @@ class Samples:
 def opened(
     inputs: Sequence[str], options: TableOptions, width: int, folder: str | None
 ) -> Iterator[Samples]:
-    """The samples; standard input is kept in `folder`, where workers can read it, until the end of the block."""
+    """The samples; standard input is kept in `folder`, which workers can read, until the end of the block."""
     columns = None if options.columns is None else options.columns.split(",")
     asked: dict[str, Any] = {"columns": columns, "skip_bad_rows": options.skip_bad_rows}
     if inputs.count(STANDARD_INPUT) > 1:
@@ -64,15 +64,16 @@ def _spooled(is_wanted: bool, folder: str | None) -> Iterator[str]:
         os.unlink(path)
 
 
-def check_place(out: Path, force: bool, **sources: str | Path) -> None:
+def check_place(out: Path, force: bool, **sources: Path | Sequence[str]) -> None:
     """Refuse a place that cannot or must not be written, such as that of what is read."""
     if not out.parent.is_dir():
         raise FileNotFoundError(f"OUT must be in a folder that exists; got {out}")
     if out.is_dir():
         raise IsADirectoryError(f"OUT must be a file; {out} is a folder")
-    for name, source in sources.items():
-        if out.exists() and os.path.exists(source) and out.samefile(source):
-            raise ValueError(f"OUT must not be {name}; got {out} for both")
+    for name, given in sources.items():
+        for source in [given] if isinstance(given, Path) else given:
+            if out.exists() and os.path.exists(source) and out.samefile(source):
+                raise ValueError(f"OUT must not be {name}; got {out} for both")
     if not force:
         check_absent(out)
 
