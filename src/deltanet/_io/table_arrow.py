@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ class GroupedTable(Table):
 
     fields: tuple[str, ...] = ()  # names of the columns that are taken
     ends: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # of the groups
+    written: tuple[int, int] = (0, 0)  # bytes of the file, time of its last change
 
     @abstractmethod
     def _columns(self, group: int) -> Any:
@@ -44,10 +46,12 @@ class GroupedTable(Table):
 
     def _group(self, group: int) -> tuple[Array, NDArray[np.bool_]]:
         """The numbers of a group, and which of its rows lack one."""
-        key = (self.path, self.fields, group)
+        key = (self.path, self.fields, self.written, group)
         kept: Any = getattr(_KEPT, "group", None)
         if kept is None or kept[0] != key:
             _KEPT.group = None  # its memory is given back first
+            if regular_size(self.path) != self.written[0]:
+                raise ValueError("it was changed while it was read")
             kept = _KEPT.group = (key, *self._numbers(self._columns(group)))
         return kept[1], kept[2]
 
@@ -96,11 +100,12 @@ class ArrowTable(GroupedTable):
 def open_parquet(request: Request) -> GroupedTable:
     """The table in a file of Parquet."""
     parquet = _pyarrow("parquet").parquet
-    regular_size(request.path)
+    written = _written(request.path)
     with parquet.ParquetFile(request.path) as file:
         schema, metadata = file.schema_arrow, file.metadata
         groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
-        table = _described(ParquetTable, request, schema, [group.num_rows for group in groups])
+        counts = [group.num_rows for group in groups]
+        table = _described(ParquetTable, request, schema, counts, written)
         if _is_whole(groups, table.fields):
             return table
     return table.checked(request.skip_bad_rows)
@@ -109,11 +114,15 @@ def open_parquet(request: Request) -> GroupedTable:
 def open_arrow(request: Request) -> GroupedTable:
     """The table in a file of Arrow."""
     pyarrow = _pyarrow("ipc")
-    regular_size(request.path)
+    written = _written(request.path)
     with pyarrow.memory_map(request.path) as file, pyarrow.ipc.open_file(file) as batches:
         counts = [batches.get_batch(k).num_rows for k in range(batches.num_record_batches)]
-        table = _described(ArrowTable, request, batches.schema, counts)
+        table = _described(ArrowTable, request, batches.schema, counts, written)
     return table.checked(request.skip_bad_rows)
+
+
+def _written(path: str) -> tuple[int, int]:
+    return regular_size(path), os.stat(path).st_mtime_ns
 
 
 def _pyarrow(module: str) -> Any:
@@ -121,7 +130,11 @@ def _pyarrow(module: str) -> Any:
 
 
 def _described(
-    kind: type[GroupedTable], request: Request, schema: Any, counts: Sequence[int]
+    kind: type[GroupedTable],
+    request: Request,
+    schema: Any,
+    counts: Sequence[int],
+    written: tuple[int, int],
 ) -> GroupedTable:
     """A table of the chosen columns, when they hold numbers."""
     columns, names = request.chosen(schema.names, len(schema.names))
@@ -139,6 +152,7 @@ def _described(
         *(request.path, request.name, request.width, sum(counts), dtype, columns, names),
         fields=fields,
         ends=np.cumsum(counts, dtype=np.int64),
+        written=written,
     )
 
 
