@@ -14,7 +14,7 @@ from deltanet._jobs import checkpoint as checkpoints
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import net_hash
 from deltanet._jobs.ranges import ranges
-from deltanet._jobs.run import Run
+from deltanet._jobs.run import Run, checked
 from deltanet._jobs.spill import spilled
 from deltanet._jobs.sums import Diagonal, Ggn, Kfac, Vjp, half, unpack
 from deltanet._jobs.work import Outcome, Sum, Task, hashed, summed
@@ -49,12 +49,7 @@ class Job:
         threads: int | None,
         progress: Progress,
     ) -> None:
-        if executor is not None and not callable(getattr(executor, "submit", None)):
-            raise TypeError(
-                "executor must have submit(function, *args), which returns a future, like those of "
-                f"concurrent.futures or Dask's client.get_executor(); got {executor!r}"
-            )
-        self.net, self.executor, self.checkpoint = net, executor, checkpoint
+        self.net, self.executor, self.checkpoint = net, checked(executor), checkpoint
         self.retries = _validate.whole(retries, "retries", 0)
         self.threads, self.progress = _validate.count(threads), progress
         if executor is not None and threads is None:

@@ -1,13 +1,11 @@
 """Tasks through an executor: some at a time, and what to do when a worker dies or the caller stops."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
-
-from deltanet._jobs.work import Outcome, Task
 
 WAIT_SECONDS = 0.5  # after which Windows hears Ctrl-C
 ADVICE = {
@@ -15,8 +13,8 @@ ADVICE = {
     False: "with checkpoint= a job goes on from the ranges that are finished",
 }
 
-Make = Callable[[int, int], Task]  # of a range's index, and which try it is
-Take = Callable[[int, Outcome], None]
+Make = Callable[[int, int], Any]  # a task, of a range's index, and which try it is
+Take = Callable[[int, Any], object]
 
 
 class Run:
@@ -33,7 +31,9 @@ class Run:
     window : int
         Results that may be awaited or wait for their turn.
     kept : bool
-        Whether there is a checkpoint.
+        Whether what is finished is kept when the job ends early.
+    advice : dict of bool to str
+        What to do about a worker that died, where it is kept and where not.
     """
 
     def __init__(
@@ -43,13 +43,14 @@ class Run:
         retries: int,
         window: int,
         kept: bool,
+        advice: Mapping[bool, str] = ADVICE,
     ) -> None:
         self.executor, self.rows, self.retries = executor, rows, retries
-        self.window, self.kept = window, kept
+        self.window, self.kept, self.advice = window, kept, advice
 
     def go(
         self,
-        function: Callable[[Task], Outcome],
+        function: Callable[[Any], Any],
         make: Make,
         todo: Iterable[int],
         take: Take,
@@ -92,7 +93,7 @@ class Run:
             with suppress(Empty):
                 return self.done.get(timeout=WAIT_SECONDS)
 
-    def outcome(self, index: int) -> Outcome | None:
+    def outcome(self, index: int) -> Any:
         """What the future of a range has, or None if it was submitted again."""
         try:
             return self.named(index, lambda _: self.flying[index].result(), None)
@@ -108,7 +109,7 @@ class Run:
                 raise self.died(index, broken) from error
             return None
 
-    def named(self, index: int, function: Callable[[Any], Outcome], task: Any) -> Outcome:
+    def named(self, index: int, function: Callable[[Any], Any], task: Any) -> Any:
         """function(task); an exception gets a note of which rows it is about."""
         try:
             return function(task)
@@ -124,7 +125,7 @@ class Run:
             text += ", and its executor takes no more work: make a new one"
         else:
             text += f" ({type(error).__name__}: {error})"
-        return RuntimeError(f"{text}; {ADVICE[self.kept]}")
+        return RuntimeError(f"{text}; {self.advice[self.kept]}")
 
     def stop(self, take: Take | None) -> None:
         """Cancel what has not begun, and take what is finished."""
@@ -136,6 +137,16 @@ class Run:
                 if future.exception() is None:
                     with suppress(OSError):  # what has stopped the job is told, not this
                         take(index, future.result())
+
+
+def checked(executor: Any) -> Any:
+    """An executor, or None."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            "executor must have submit(function, *args), which returns a future, like those of "
+            f"concurrent.futures or Dask's client.get_executor(); got {executor!r}"
+        )
+    return executor
 
 
 def is_death(error: Exception) -> bool:
