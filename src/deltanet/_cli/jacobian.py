@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import deltanet as dn
-from deltanet._cli import files, samples
+from deltanet._cli import files, samples, stores
 from deltanet._cli.options import (
-    HOW,
     Force,
     Form,
     Inputs,
@@ -21,7 +19,7 @@ from deltanet._cli.options import (
     option,
 )
 from deltanet._cli.report import Report
-from deltanet._cli.workers import executor
+from deltanet._cli.stores import StoreOptions
 from deltanet._io._files import replacing
 
 Out = Annotated[
@@ -50,47 +48,6 @@ FormOption = Annotated[
 ]
 
 
-@dataclass
-class StoreOptions:
-    """How a store is written."""
-
-    rows: Annotated[
-        int | None,
-        option(
-            "--rows",
-            metavar="N",
-            help="Samples in a block, the unit that is kept (.zarr).",
-            rich_help_panel=HOW,
-        ),
-    ] = None
-    part: Annotated[
-        str | None,
-        option(
-            "--part",
-            metavar="I/N",
-            help="Of N jobs that write to one store, this is number I, counted from 0 (.zarr).",
-            rich_help_panel=HOW,
-        ),
-    ] = None
-    resume: Annotated[
-        bool,
-        option(
-            "--resume",
-            help="Go on with what an earlier run has finished, if there is any (.zarr).",
-            rich_help_panel=HOW,
-        ),
-    ] = False
-
-    def share(self) -> tuple[int, int] | None:
-        """(i, n) of --part."""
-        if self.part is None:
-            return None
-        first, _, second = self.part.partition("/")
-        if first.isdecimal() and second.isdecimal() and int(first) < int(second):
-            return int(first), int(second)
-        raise ValueError(f"--part must be I/N with 0 <= I < N; got {self.part}")
-
-
 def jacobian(
     model: ModelOptions,
     inputs: Inputs,
@@ -108,7 +65,7 @@ def jacobian(
     A file is written beside its place and renamed at the end: a stopped run leaves the old file. A store
     (.zarr) keeps every block that is finished, and --resume goes on from there.
     """
-    stored = is_store(out)
+    stored = stores.is_store(out)
     if form is None:
         form = Form.factors if stored and wrt is Wrt.params else Form.dense
     with Report("jacobian", say, output=out, form=form) as report:
@@ -118,14 +75,9 @@ def jacobian(
         with samples.opened(inputs, table, net.sizes[0], folder) as X:
             report.rows(len(X), X.skipped)
             if stored:
-                _write_store(report, out, net, X, wrt, form, store, workers)
+                stores.write(report, out, net, X.table, wrt, form, store, workers)
             else:
                 _write_file(report, Path(out), net, X, wrt, form, workers.threads, force)
-
-
-def is_store(out: str) -> bool:
-    """Whether a path or an address is that of a store, and not of a file."""
-    return "://" in out or Path(out).suffix == ".zarr"
 
 
 def _check(
@@ -143,10 +95,8 @@ def _check(
         raise ValueError("--form factors is for --wrt params: --wrt inputs has no factors")
     if form is Form.outputs and wrt is Wrt.inputs:
         raise ValueError("--form outputs has no derivatives: leave --wrt inputs out")
-    if is_store(out):
-        if force:
-            raise ValueError(f"--force is for files: remove the store {out} to begin anew")
-        store.share()
+    if stores.is_store(out):
+        stores.check_place(out, store, force)
         return
     if not out.endswith((".npy", ".npz")):
         raise ValueError(f"OUT must end in .npy or .npz, or in .zarr for a store; got {out}")
@@ -183,43 +133,12 @@ def _write_file(
             written = files.write_npy(temporary, net, rows, wrt, form, threads, report.progress)
         else:
             written = files.write_npz(temporary, net, X.table[:], wrt, form, threads)
+            report.progress(len(X), len(X))
         if not force:  # another run may have written it meanwhile
             samples.check_absent(out)
-    _finish(report, net, form, *written)
-
-
-def _finish(report: Report, net: dn.MLP, form: Form, shape: tuple[int, ...], nbytes: int) -> None:
-    seconds = report.seconds
+    (shape, nbytes), seconds = written, report.seconds
     text = (
         f"{form} {shape} {net.dtype}: {nbytes} bytes in {seconds:.3g} s, "
         f"{nbytes / seconds / 1e9:.3g} GB/s"
     )
     report.finish(shape, net.dtype, nbytes, text)
-
-
-def _write_store(
-    report: Report,
-    out: str,
-    net: dn.MLP,
-    X: samples.Samples,
-    wrt: Wrt,
-    form: Form,
-    store: StoreOptions,
-    workers: WorkerOptions,
-) -> None:
-    with executor(workers) as pool:
-        report.kept = lambda: True
-        written: Any = dn.write(
-            out,
-            net,
-            X.table,
-            form=form.value,
-            wrt=wrt.value,
-            rows=store.rows,
-            executor=pool,
-            resume=store.resume,
-            part=store.share(),
-            threads=workers.threads,
-            progress=report.progress,
-        )
-    _finish(report, net, form, written.shape, written.nbytes)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from deltanet._io import load_and_tell
@@ -62,7 +61,7 @@ def argument(**how: Any) -> Any:
 
 
 Model = Annotated[
-    Path,
+    str,
     argument(metavar="MODEL", help="Network: .npz, .safetensors or .onnx.", show_default=False),
 ]
 Inputs = Annotated[
@@ -73,6 +72,14 @@ Inputs = Annotated[
         "(a single array or one named X, x or inputs), .parquet, .arrow, .feather, a Zarr array, or - for "
         "a .csv from standard input.",
         show_default=False,
+    ),
+]
+Json = Annotated[
+    bool,
+    option(
+        "--json",
+        help="Print one line of JSON instead; of a command that fails too.",
+        rich_help_panel=WHAT_IS_SAID,
     ),
 ]
 Force = Annotated[bool, option("--force", help="Overwrite OUT.")]
@@ -222,14 +229,7 @@ class SayOptions:
             rich_help_panel=WHAT_IS_SAID,
         ),
     ] = False
-    as_json: Annotated[
-        bool,
-        option(
-            "--json",
-            help="Print one line of JSON at the end, also if the command fails.",
-            rich_help_panel=WHAT_IS_SAID,
-        ),
-    ] = False
+    as_json: Json = False
 
 
 def expanded(function: Callable[..., None]) -> Callable[..., None]:

@@ -35,13 +35,14 @@ class Report:
         self.facts: dict[str, Any] = {"command": command, **facts}
         self.text = ""
         self.kept: Callable[[], bool] | None = None
-        self.began: tuple[float, int] | None = None  # time, rows that were done before
+        self.before: int | None = 0  # rows that were done; None: as the first call of progress says
+        self.began = 0.0  # time of that call
         self.last = 0.0  # time of the last line
         self.done = self.total = 0
         self.bar: Any = None
 
     def __enter__(self) -> Self:
-        self.started = time.perf_counter()
+        self.started = self.computing = time.perf_counter()
         return self
 
     def __exit__(
@@ -52,10 +53,10 @@ class Report:
     ) -> None:
         if self.bar is not None:
             self.bar.stop()
-        self.facts["seconds"] = self.seconds
+        self.facts["seconds"] = time.perf_counter() - self.started
         if error is not None:
             self.facts |= {"status": status(error), "error": message(error)}
-            if self.kept is not None and self.kept():
+            if self.is_kept(error):
                 what = f": {self.done} of {self.total} rows" if self.total else ""
                 error.add_note(Kept(f"what is finished is kept{what}; to resume:"))
         else:
@@ -65,31 +66,38 @@ class Report:
         if self.say.as_json:
             print(json.dumps(self.facts, default=str))
 
+    def is_kept(self, error: BaseException) -> bool:
+        """Whether what was refused at once, such as the store of another job, is not the reason to stop."""
+        begun = self.began or isinstance(error, (KeyboardInterrupt, SystemExit, RuntimeError))
+        return bool(begun and self.kept is not None and self.kept())
+
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
-        return time.perf_counter() - self.started
+        """Since the rows are known: of the work itself."""
+        return time.perf_counter() - self.computing
 
     def rows(self, rows: int, skipped: int) -> None:
-        """How many rows were read, and left out."""
+        """How many rows there are, and were left out: the work begins."""
         self.facts |= {"rows": rows, "rows_skipped": skipped}
+        self.computing = self.last = time.perf_counter()
 
     def finish(self, shape: tuple[int, ...], dtype: Any, nbytes: int, text: str) -> None:
         """What was written, and the line that says so."""
-        rows, skipped = self.facts["rows"], self.facts["rows_skipped"]
+        skipped = self.facts["rows_skipped"]
         self.facts |= {
             "shape": list(shape),
             "dtype": str(dtype),
             "bytes": nbytes,
-            "rows_per_second": rows / self.seconds,
+            "rows_per_second": (self.done - (self.before or 0)) / self.seconds,
         }
         self.text = text + (f"; {skipped} bad rows skipped" if skipped else "")
 
     def progress(self, done: int, total: int) -> None:
         """Called on the way: a bar on a terminal, else a line now and then."""
         now = time.perf_counter()
-        if self.began is None:
-            self.began, self.last = (now, done), now
+        if not self.began:
+            self.began = now
+            self.before = done if self.before is None else self.before
         self.done, self.total = done, total
         if self.say.quiet:
             return
@@ -103,11 +111,10 @@ class Report:
 
     def told(self, now: float) -> str:
         """Rows, rate, time left."""
-        began, before = self.began or (now, 0)
-        text = f"{self.done} of {self.total} rows"
-        if self.done == before or now == began:
+        text, done = f"{self.done} of {self.total} rows", self.done - (self.before or 0)
+        if not done:
             return text
-        rate = (self.done - before) / (now - began)
+        rate = done / (now - self.computing)
         left = datetime.timedelta(seconds=round((self.total - self.done) / rate))
         return f"{text}, {rate:.3g} rows/s, {left} left"
 

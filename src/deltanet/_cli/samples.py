@@ -64,14 +64,14 @@ def _spooled(is_wanted: bool, folder: str | None) -> Iterator[str]:
         os.unlink(path)
 
 
-def check_place(out: Path, force: bool, **sources: Path | Sequence[str]) -> None:
+def check_place(out: Path, force: bool, **sources: str | Sequence[str]) -> None:
     """Refuse a place that cannot or must not be written, such as that of what is read."""
     if not out.parent.is_dir():
         raise FileNotFoundError(f"OUT must be in a folder that exists; got {out}")
     if out.is_dir():
         raise IsADirectoryError(f"OUT must be a file; {out} is a folder")
     for name, given in sources.items():
-        for source in [given] if isinstance(given, Path) else given:
+        for source in [given] if isinstance(given, str) else given:
             if out.exists() and os.path.exists(source) and out.samefile(source):
                 raise ValueError(f"OUT must not be {name}; got {out} for both")
     if not force:

@@ -102,6 +102,7 @@ def _write(
         report.rows(len(X), X.skipped)
         with executor(workers) as pool:
             report.kept = kept.exists
+            report.before = None if kept.exists() else 0
             total = verb(
                 net,
                 X.table,
