@@ -188,7 +188,12 @@ class Mapped:
         if self.array is None:
             with open(self.path, "rb") as file:
                 bytes_ = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self.array = np.ndarray(self.shape, self.dtype, bytes_, self.offset, self.strides)
+            try:
+                self.array = np.ndarray(self.shape, self.dtype, bytes_, self.offset, self.strides)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"{self.path} holds {len(bytes_)} bytes: fewer than when it was opened"
+                ) from None
         return self.array[part]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Source:
         What a result must share no memory with.
     rows : int, optional
         Rows of J a sample, which factors may have in place of the outputs of a net: `m`.
+    reproducible : bool
+        Whether the bits of one sample depend on no other.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Source:
         factors: Any = None,
         read: Sequence[Any] = (),
         rows: int | None = None,
+        reproducible: bool = False,
     ) -> None:
         self.engine, self.sizes, self.dtype, self.kept = engine, sizes, dtype, kept
         self.lead, self.X, self.factors, self.read = lead, X, factors, read
         self.N, self.m = (lead[0] if lead else 1), (sizes[-1] if rows is None else rows)
+        self.reproducible = reproducible
 
     def result(
         self, out: Array | None, shape: Shape, what: str, *others: Array, instead: str = BLOCKS
@@ -93,7 +97,13 @@ class Source:
         if not progress and (self.factors is not None or self.is_whole()):
             _, given = next(self.pieces())
             self.engine.run(
-                self.N, self.kept.columns, **given, **wanted, add=False, threads=threads
+                self.N,
+                self.kept.columns,
+                **given,
+                **wanted,
+                add=False,
+                threads=threads,
+                reproducible=self.reproducible,
             )
             return
 
@@ -107,6 +117,7 @@ class Source:
                 add=part.start > 0,
                 threads=threads,
                 progress=report,
+                reproducible=self.reproducible,
             )
 
         self.each(piece, progress)
