@@ -376,6 +376,18 @@ def test_help_names_the_statuses(run, status):
     assert re.search(rf"\b{status}\b", run("--help")[1].partition("Exit statuses:")[2])
 
 
+def test_the_page_names_every_option():
+    page = Path(__file__).parents[1] / "docs" / "command_line.rst"
+    text = page.read_text(encoding="utf-8")
+    app = _cli.typer.main.get_command(_cli._app())
+    for name, command in app.commands.items():
+        assert f"``{name}``" in text
+        for option in command.params:
+            if name != "export" and option.name != "help":  # which has a page of its own
+                for each in (*option.opts, *option.secondary_opts):
+                    assert f"``{each}" in text or not each.startswith("-"), (name, each)
+
+
 COMPLETIONS = {
     "deltanet ja": {"jacobian"},
     "deltanet jacobian --fo": {"--form", "--force"},
@@ -484,14 +496,18 @@ def resumed_like_one_run(command, case):
         assert filecmp.cmp("R.npy", "whole.npy", shallow=False)
 
 
-STOPS = {signal.SIGTERM: (143, "SIGTERM"), signal.SIGINT: (130, "SIGINT")}
+STATUSES = {signal.SIGTERM: (143, "SIGTERM"), signal.SIGINT: (130, "SIGINT")}
+STOPS = [  # case, options, signal
+    ("store", "", signal.SIGINT),
+    ("store", " --workers 2", signal.SIGTERM),
+    ("sum", "", signal.SIGTERM),
+    ("sum", " --workers 2", signal.SIGINT),
+]
 
 
 @ZARR
 @LINUX
-@pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("workers", ["", " --workers 2"])
-@pytest.mark.parametrize("case", LINES)
+@pytest.mark.parametrize("case, workers, number", STOPS)
 def test_a_signal_keeps_what_is_finished(wide, folder, case, workers, number):
     line, finished = LINES[case]
     process = slowed(line + workers, folder)
@@ -502,7 +518,7 @@ def test_a_signal_keeps_what_is_finished(wide, folder, case, workers, number):
     sent = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - sent < 20
-    status, name = STOPS[number]
+    status, name = STATUSES[number]
     lines = err.splitlines()
     assert (process.returncode, out) == (status, ""), err
     assert lines[-3] == f"deltanet: ended by {name}" and "Traceback" not in err
