@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import deltanet as dn
+from deltanet._io.table import open_table
 
 X = np.zeros((2, 3))
 
@@ -39,6 +40,12 @@ CASES = {
         lambda _: net_of().jacobian(X).plot(),
     ),
     "Fit.plot": ("matplotlib", "plot", lambda _: fitted().plot()),
+    "a table of Parquet": ("pyarrow", "parquet", lambda path: open_table(path, 3)),
+    "a table of Parquet, half a package": (
+        "pyarrow.parquet",
+        "parquet",
+        lambda path: open_table(path, 3),
+    ),
     "progress=True": ("rich", "cli", lambda _: net_of().gram(X, progress=True)),
 }
 
