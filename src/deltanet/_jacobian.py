@@ -1068,7 +1068,7 @@ class Transposed:
 
     __array_ufunc__ = None
 
-    def __init__(self, J: Jacobian) -> None:
+    def __init__(self, J: Any) -> None:
         self.T = J
 
     def __matmul__(self, u: ArrayLike) -> Array:

@@ -67,7 +67,7 @@ def blocks(source: _verbs.Source, threads: int | None) -> Iterator[tuple[slice, 
         for start in range(piece.start, piece.stop, step):
             part = slice(start, min(start + step, piece.stop))
             some = _verbs.cut(given, slice(start - piece.start, part.stop - piece.start))
-            if source.factors is None:
+            if "X" in some:
                 some = made(source, some["X"], threads)
             yield part, some["inputs"], some["deltas"]
 

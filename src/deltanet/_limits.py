@@ -19,6 +19,12 @@ ACTIVATION_BYTES = (
     256 * 2**20
 )  # of h and f' that a matrix-free fit keeps; of more they are made again
 COPY_SAMPLES = 2**16  # of an X that has to be converted, at once
+PIECE_NUMBERS = 2**21  # of all arrays, that a task of a job reads at once: so memory is flat
+SPILL_BYTES = 2**20  # of an array that the processes of a pool read from a file, not from a pipe
+FLIGHT_BYTES = 2**27  # of results that are awaited at once
+STORED_BLOCK_BYTES = 64 * 2**20  # of X and of all arrays of a store, in one block
+TASK_BYTES = 32 * 2**20  # of blocks of a store that one task writes, if they are small
+DOCUMENT_BYTES = 4 * 2**20  # of what Zarr says of an array or a group of a store
 WIDEST_LAYER = 2**31 - 1  # units: what BLAS counts with an int
 WORTH_A_LOOK_BYTES = 2**26  # what is smaller is allocated without asking for the free memory
 THREADS = 256  # at most, whatever was asked for

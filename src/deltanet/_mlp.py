@@ -20,6 +20,7 @@ from deltanet._types import (
     Activation,
     Array,
     DType,
+    Executor,
     Known,
     Pair,
     Pairs,
@@ -32,6 +33,7 @@ from deltanet._types import (
 
 if TYPE_CHECKING:
     from deltanet._io.torch import TorchSequential
+    from deltanet._jobs.job import Job
 
 Block = tuple[Array, Known]  # W, b of a layer
 LEAN = "use jacobian(X), which keeps the factors only, or pass blocks of X with out="
@@ -812,6 +814,10 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        retries: int = 0,
     ) -> Array:
         """J^T u: the gradient of ``sum u_so y_so``, by plain back-propagation.
 
@@ -829,6 +835,8 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        executor, checkpoint, retries : optional
+            The sum in the workers of an executor, and kept in a folder: see `ggn`.
 
         Returns
         -------
@@ -849,6 +857,8 @@ class MLP:
         >>> bool(np.allclose(net.vjp(X, u), net.jacobian(X).T @ u))
         True
         """
+        if executor is not None or checkpoint is not None:
+            return self._job(executor, checkpoint, retries, threads, progress).vjp(X, u, wrt, out)
         return _verbs.vjp(self._source(X, wrt), u, out, threads, progress)
 
     def normal_equations(
@@ -859,6 +869,10 @@ class MLP:
         wrt: Wrt = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        retries: int = 0,
     ) -> tuple[Array, Array]:
         """J^T H J and J^T H R in one pass: the normal equations of weighted least squares.
 
@@ -875,6 +889,8 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        executor, checkpoint, retries : optional
+            The sum in the workers of an executor, and kept in a folder: see `ggn`.
 
         Returns
         -------
@@ -896,6 +912,10 @@ class MLP:
         >>> A.shape, g.shape
         ((58, 58), (58,))
         """
+        if executor is not None or checkpoint is not None:
+            return self._job(executor, checkpoint, retries, threads, progress).normal_equations(
+                X, R, H, wrt
+            )
         return _verbs.normal_equations(self._source(X, wrt), R, H, threads, progress)
 
     def ggn(
@@ -906,6 +926,10 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        retries: int = 0,
     ) -> Array:
         """J^T H J: the generalized Gauss-Newton matrix over all samples.
 
@@ -922,6 +946,12 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        executor : concurrent.futures.Executor or another object with `submit`, optional
+            Its workers sum ranges of the samples: see Notes.
+        checkpoint : str or os.PathLike, optional
+            A folder that keeps the ranges which are finished: the same call goes on from there.
+        retries : int
+            How often a range is submitted again whose worker has died.
 
         Returns
         -------
@@ -935,6 +965,27 @@ class MLP:
         MemoryError
             If the result exceeds the memory available; nothing is allocated then.
 
+        BlockingIOError
+            If another job uses the checkpoint.
+        RuntimeError
+            If a worker dies, and `retries` is over.
+
+        Notes
+        -----
+        With `executor` or `checkpoint`, X and what goes along with it (H, R, u) may also be memory maps, Zarr
+        or Dask arrays; and X, R and u paths or lists of paths. The samples are cut into ranges by N and P
+        alone, at most 16 if the result is large. Each range is read in pieces and summed by one thread of a
+        worker (`threads` gives it more), and the ranges are added in their order, in double precision. So the
+        result is the same, to the last bit, for any executor, number of workers and kind of X, and after a
+        restart; that of the plain call, which adds in another order, differs by rounding. A net with a
+        registered activation needs it registered in the workers too.
+
+        A process pool reads arrays in memory from temporary files. To Dask's workers they are sent: give
+        these a file, or a Zarr or Dask array.
+
+        A checkpoint is refused if the net, a shape, an option or the data of finished ranges have changed.
+        Any error, Ctrl-C or the end of the process leaves it as far as it was.
+
         References
         ----------
         N. N. Schraudolph, "Fast curvature matrix-vector products" (2002).
@@ -946,6 +997,8 @@ class MLP:
         >>> net.ggn(X).shape, net.ggn(X, wrt="last").shape
         ((58, 58), (18, 18))
         """
+        if executor is not None or checkpoint is not None:
+            return self._job(executor, checkpoint, retries, threads, progress).ggn(X, H, wrt, out)
         return _verbs.ggn(self._source(X, wrt), H, out, threads, progress)
 
     def ggn_diagonal(
@@ -956,6 +1009,10 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        retries: int = 0,
     ) -> Array:
         """The diagonal of `ggn`, without the matrix.
 
@@ -974,6 +1031,8 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        executor, checkpoint, retries : optional
+            The sum in the workers of an executor, and kept in a folder: see `ggn`.
 
         Returns
         -------
@@ -993,6 +1052,10 @@ class MLP:
         >>> bool(np.allclose(net.ggn_diagonal(X), np.diag(net.ggn(X))))
         True
         """
+        if executor is not None or checkpoint is not None:
+            return self._job(executor, checkpoint, retries, threads, progress).ggn_diagonal(
+                X, H, wrt, out
+            )
         return _verbs.ggn_diagonal(self._source(X, wrt), H, out, threads, progress)
 
     def kfac(
@@ -1002,6 +1065,10 @@ class MLP:
         wrt: Wrt = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        retries: int = 0,
     ) -> KFAC:
         """The Kronecker factors of each layer's block of `ggn`: see `Jacobian.kfac`.
 
@@ -1018,6 +1085,8 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        executor, checkpoint, retries : optional
+            The sum in the workers of an executor, and kept in a folder: see `ggn`.
 
         Returns
         -------
@@ -1043,6 +1112,8 @@ class MLP:
         >>> A.shape, B.shape
         ((5, 5), (8, 8))
         """
+        if executor is not None or checkpoint is not None:
+            return self._job(executor, checkpoint, retries, threads, progress).kfac(X, H, wrt)
         return _verbs.kfac(self._source(X, wrt), H, threads, progress)
 
     def row_norms_squared(
@@ -1570,6 +1641,19 @@ class MLP:
             read=read,
             reproducible=reproducible,
         )
+
+    def _job(
+        self,
+        executor: Executor | None,
+        checkpoint: str | os.PathLike[str] | None,
+        retries: int,
+        threads: int | None,
+        progress: Progress,
+    ) -> "Job":
+        """The verbs that are sums, through an executor or a checkpoint."""
+        from deltanet._jobs.job import Job  # which few need
+
+        return Job(self, executor, checkpoint, retries, threads, progress)
 
     def _result(
         self,

@@ -1,7 +1,7 @@
 """Types that several modules share."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,3 +27,9 @@ Seed = int | np.random.Generator | None
 
 Progress = Callable[[int, int], object] | bool | None  # of a caller: (done, total), or a bar
 Report = Callable[[int], object] | None  # what is made of it: done
+
+
+class Executor(Protocol):
+    """What runs the tasks of a job: an executor of `concurrent.futures`, or whatever has its `submit`."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any: ...
