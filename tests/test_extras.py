@@ -39,6 +39,8 @@ CASES = {
         lambda _: net_of().jacobian(X).plot(),
     ),
     "Fit.plot": ("matplotlib", "plot", lambda _: fitted().plot()),
+    "dask.ggn": ("dask", "dask", lambda _: dn.dask.ggn(net_of(), X)),
+    "dask.ggn, half a package": ("dask.array", "dask", lambda _: dn.dask.ggn(net_of(), X)),
     "progress=True": ("rich", "cli", lambda _: net_of().gram(X, progress=True)),
 }
 

@@ -44,6 +44,7 @@ __all__ = [
 
 
 if _typing.TYPE_CHECKING:
+    from deltanet import dask as dask
     from deltanet import testing
 else:
 
@@ -53,6 +54,10 @@ else:
             import deltanet.testing
 
             return deltanet.testing
+        if name == "dask":  # not in __all__: it would hide the package in `from deltanet import *`
+            import deltanet.dask
+
+            return deltanet.dask
         raise AttributeError(f"module 'deltanet' has no attribute {name!r}")
 
 

@@ -16,6 +16,7 @@ from deltanet._jacobian import FRESH, Jacobian
 from deltanet._kfac import KFAC
 from deltanet._labels import Labels
 from deltanet._mixed_hessian import MixedHessian
+from deltanet._tokens import token
 from deltanet._types import (
     Activation,
     Array,
@@ -1733,3 +1734,9 @@ class MLP:
         scalings = (*input_scaling, *output_scaling)
         state = {"_labels": self._labels.copy()}
         return MLP.from_layers, (*blocks, self.activations, *scalings, self.dtype.str), state
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """What Dask makes keys of: the same for nets that are equal in every number and label."""
+        arrays = [array for pair in self._scaling for array in pair or (None, None)]
+        table = self._sizes, self._pairs, self._kept.biases, sorted(self._labels.items())
+        return "deltanet.MLP", token(table, self._params, *arrays)

@@ -367,19 +367,49 @@ def kfac(
     progress: Progress = None,
 ) -> KFAC:
     """The pairs (A, B) of each kept layer."""
-    H, layers = source.weights(H), source.kept.layers
-    sides = [n for pair in _validate.kronecker_shapes(layers, source.sizes) for n in pair]
+    sums = kfac_sums(source, H, threads, progress)
+    return kfac_of(sums, source.N, source.kept.layers, source.sizes, threads)
+
+
+def kfac_sums(
+    source: Source,
+    H: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
+    """``sum_s [h 1]^T [h 1]`` and ``sum_s delta^T H delta`` of each kept layer, one behind the other.
+
+    Their upper halves mean nothing.
+    """
+    H = source.weights(H)
+    sides = kfac_sides(source.kept.layers, source.sizes)
     length = sum(n * n for n in sides)
     buffer = source.result(None, (length,), "kfac", instead="use ggn_diagonal()")
     source.run(threads, progress, ("H",) if H is not None else (), kfac=buffer, H=H)
+    return buffer
+
+
+def kfac_sides(layers: _validate.Places, sizes: tuple[int, ...]) -> list[int]:
+    """n_a, n_b of each kept layer."""
+    return [n for pair in _validate.kronecker_shapes(layers, sizes) for n in pair]
+
+
+def kfac_of(
+    sums: Array,
+    N: int,
+    layers: _validate.Places,
+    sizes: tuple[int, ...],
+    threads: int | None = None,
+) -> KFAC:
+    """The pairs (A, B), laid over `kfac_sums` of N samples."""
     factors, at = [], 0
-    for n in sides:
-        factors.append(buffer[at : at + n * n].reshape(n, n))
+    for n in kfac_sides(layers, sizes):
+        factors.append(sums[at : at + n * n].reshape(n, n))
         at += n * n
     pairs = list(zip(factors[::2], factors[1::2], strict=True))
-    tiles.mirror(factors, [1 / max(1, source.N), 1] * len(pairs), threads)
+    tiles.mirror(factors, [1 / max(1, N), 1] * len(pairs), threads)
     biases = tuple(bias for *_, bias in layers)
-    return KFAC.__new__(KFAC)._fill(pairs, biases, source.dtype)
+    return KFAC.__new__(KFAC)._fill(pairs, biases, sums.dtype)
 
 
 def gram(
