@@ -146,6 +146,9 @@ class Chain:
         self.dtype = np.result_type(*(table.dtype for table in tables))
         self.shape: Shape = (int(self.ends[-1]), *shape)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def __getitem__(self, part: slice) -> NDArray[Any]:
         start, stop, _ = part.indices(self.shape[0])
         first = int(np.searchsorted(self.ends, start, "right"))
