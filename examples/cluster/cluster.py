@@ -161,7 +161,7 @@ def run_jobs(folder, cluster, factors=False):
         folder / name for name in ("sensitivities.zarr", "ggn.npy", "ggn.checkpoint")
     )
     with cluster, Client(cluster) as client:
-        client.wait_for_workers(1)
+        client.wait_for_workers(len(cluster.worker_spec))
         how = {"executor": client.get_executor(), "retries": 3}
         with measured(client, "sensitivities", store):
             dn.write(store, net, X, form="dense", wrt="inputs", resume=True, **how)
