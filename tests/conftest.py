@@ -20,6 +20,8 @@ EXAMPLES = {
     "to_torch": ["torch"],
     "from_sklearn": ["sklearn"],
     "from_keras": ["keras", "torch"],
+    "write": ["zarr"],
+    "open": ["zarr"],
 }
 MODULES = {"deltanet.dask": ["dask.array"]}  # the same of all examples in a module
 

@@ -41,6 +41,9 @@ CASES = {
     "Fit.plot": ("matplotlib", "plot", lambda _: fitted().plot()),
     "dask.ggn": ("dask", "dask", lambda _: dn.dask.ggn(net_of(), X)),
     "dask.ggn, half a package": ("dask.array", "dask", lambda _: dn.dask.ggn(net_of(), X)),
+    "write": ("zarr", "zarr", lambda path: dn.write(f"{path}.zarr", net_of(), X)),
+    "open": ("zarr.buffer", "zarr", lambda path: dn.open(path)),
+    "open a URL": ("fsspec", "remote", lambda _: dn.open("memory://store.zarr")),
     "progress=True": ("rich", "cli", lambda _: net_of().gram(X, progress=True)),
 }
 

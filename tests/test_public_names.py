@@ -12,6 +12,7 @@ PACKAGE = """
     KFAC MLP Fit Jacobian MixedHessian fit residuals load save testing
     from_torch from_sklearn from_keras from_flax register_activation
     __version__ show_config get_include get_num_threads set_num_threads cache_info clear_cache
+    write open
 """
 MEMBERS = {
     "MLP": """
@@ -77,7 +78,7 @@ def public(thing):
 
 def test_of_the_package():
     assert set(dir(dn)) == set(PACKAGE.split())
-    assert sorted(dn.__all__) == dir(dn)
+    assert sorted([*dn.__all__, "open"]) == dir(dn)
     for name in dn.__all__:
         assert getattr(dn, name) is not None
 

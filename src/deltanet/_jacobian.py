@@ -1072,4 +1072,5 @@ class Transposed:
         self.T = J
 
     def __matmul__(self, u: ArrayLike) -> Array:
-        return self.T.rmatvec(u)
+        product: Array = self.T.rmatvec(u)
+        return product

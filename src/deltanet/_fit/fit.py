@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike
 from deltanet import _validate
 from deltanet._fit.descent import Baseline, Descent, Limits, Step
 from deltanet._fit.outcome import Fit
-from deltanet._fit.problem import Problem, problem
-from deltanet._fit.scale import Data, Units, beats_a_constant, constant_loss, double, scaled, varies
+from deltanet._fit.problem import Problem
+from deltanet._fit.samples import Samples, samples
+from deltanet._fit.scale import Units
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
-from deltanet._plots import points
 from deltanet._progress import reporting
-from deltanet._types import Array, Progress, Seed, Wrt
+from deltanet._types import Array, Executor, Progress, Seed, Wrt
 
 # What a minimum explains at least of the variance of Y: a net that tells one sample apart from all others,
 # which are the same to it, explains one over their number.
@@ -48,6 +48,7 @@ def fit(
     seed: Seed = 0,
     progress: Progress = None,
     callback: Callable[[Step, MLP], object] | None = None,
+    executor: Executor | None = None,
 ) -> Fit:
     """A copy of the net, fitted to (X, Y) by least squares: Levenberg-Marquardt.
 
@@ -103,6 +104,12 @@ def fit(
     callback : callable, optional
         Called with (step, net) after each trial step: a row of the history, and the net that runs, to read.
         A true value stops.
+    executor : concurrent.futures.Executor or another object with `submit`, optional
+        Its workers sum over ranges of the samples, one thread each, as in `MLP.ggn`. X, Y, `sample_weight`
+        and the pair of `validation` may then be memory maps, Zarr or Dask arrays, and X and Y paths or lists
+        of paths. The result is the same, to the last bit, for any executor, number of workers and kind of
+        rows. A step takes some passes over the data, and each product of "cg" one. N m must be at least P
+        for "direct"; a share for validation is drawn of arrays in memory only.
 
     Returns
     -------
@@ -136,8 +143,6 @@ def fit(
     >>> fit.scaled, bool(np.abs(fit.net(X) - 1e6 * np.sin(X / 4)).max() < 1e4)
     (('input', 'output'), True)
     """
-    data = Data(*_validate.pair_of_data(net, X, Y))
-    data = data._replace(sample_weight=_validate.sample_weight(sample_weight, len(data.X)))
     precision = _validate.prior(prior, net.num_params)
     _validate.scale(scale)
     if isinstance(wrt, Iterator):
@@ -149,15 +154,17 @@ def fit(
         _validate.number(max_seconds, "max_seconds", above=0),
         _validate.number(damping, "damping", above=0),
     )
-    data, held = split(net, data, validation, seed)
-    begin, sides = net, tuple[str, ...]()
-    if scale and wrt is None and is_plain(net) and not beats_a_constant(net, data):
-        begin, sides = scaled(net, data)
-    with np.errstate(over="ignore", invalid="ignore"):  # of a step too far, which is refused
+    with (
+        samples(net, X, Y, sample_weight, validation, seed, executor) as (data, held),
+        np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
+    ):
+        begin, sides = net, tuple[str, ...]()
+        if scale and wrt is None and is_plain(net) and not data.beats_a_constant(net):
+            begin, sides = data.scaled(net)
         found = descend(begin, data, held, precision, solver, wrt, limits, progress, callback)
         if sides:
             found = better(found, net, data, held, precision, sides)
-        found = replace(found, _points=points(found.net, *data))
+        found = replace(found, _points=data.points(found.net))
     if found.reason == "plateau":
         warnings.warn(advice(found, scale), RuntimeWarning, stacklevel=2)
     return found
@@ -168,22 +175,10 @@ def is_plain(net: MLP) -> bool:
     return net.input_scale is None and net.output_scale is None
 
 
-def split(net: MLP, data: Data, validation: Any, seed: Seed) -> tuple[Data, Data | None]:
-    """The samples to fit, and those held out."""
-    if validation is None:
-        return data, None
-    held = _validate.held_out(net, validation, len(data.X))
-    if isinstance(held, tuple):
-        return data, Data(*held)
-    order = np.random.default_rng(seed).permutation(len(data.X))
-    fitted, out = (data.some(np.sort(part)) for part in (order[held:], order[:held]))
-    return fitted, out
-
-
 def descend(
     begin: MLP,
-    data: Data,
-    held: Data | None,
+    data: Samples,
+    held: Samples | None,
     prior: float | Array,
     solver: str,
     wrt: Wrt,
@@ -193,27 +188,21 @@ def descend(
 ) -> Fit:
     """From this net down, in its own units."""
     units = Units(begin)
-    inner = units.inner(data)
-    out = held and Problem(units.net, *units.inner(held), 0.0)
-    fitted = problem(units.net, *inner, prior / units.square, solver, wrt)
+    out = held.judge(units) if held else None
+    fitted = data.problem(units, prior / units.square, solver, wrt)
     with (
         blas_for(fitted.side),
         reporting(progress, limits.max_iter, "steps") as report,
     ):
-        descent = Descent(fitted, out, limits, baseline(data, inner), units.square)
+        descent = Descent(fitted, out, limits, baseline(data, units), units.square)
         reason = descent.run(report, callback, units.shown)
         return result(descent, fitted, out or fitted, begin, reason, units)
 
 
-def baseline(data: Data, inner: Data) -> Baseline:
-    """The best constant, and what explains more than a constant, in the units of the fit.
-
-    Whether Y is constant to rounding is seen in its own units.
-    """
-    w = data.sample_weight
-    N = len(data.X) if w is None else np.count_nonzero(w)
-    share = max(LEAST_EXPLAINED, min(MOST_ASKED, SAMPLES_APART / max(N, 1)))
-    constant = constant_loss(inner) if varies(data).any() else 0.0
+def baseline(data: Samples, units: Units) -> Baseline:
+    """The best constant, and what explains more than a constant, in the units of the fit."""
+    share = max(LEAST_EXPLAINED, min(MOST_ASKED, SAMPLES_APART / max(data.counted(), 1)))
+    constant = data.constant_loss(units)
     return Baseline(constant, (1 - share) * constant)
 
 
@@ -249,8 +238,8 @@ def loss_at(problem: Problem, judge: Problem, net: MLP) -> float:
 def better(
     found: Fit,
     given: MLP,
-    data: Data,
-    held: Data | None,
+    data: Samples,
+    held: Samples | None,
     prior: float | Array,
     sides: tuple[str, ...],
 ) -> Fit:
@@ -261,17 +250,15 @@ def better(
         new, old = (plain_loss(net, held, 0.0) for net in (found.net, given))
     if new <= old:
         return replace(found, start=start, scaled=sides)
-    constant = constant_loss(data)
+    constant = data.constant_loss()
     explained = 1 - plain_loss(given, data, 0.0) / constant if constant else math.nan
     reason = "plateau" if found.converged else found.reason
     return Fit(given.copy(), found.history, reason, start, start, explained, ())
 
 
-def plain_loss(net: MLP, data: Data, prior: float | Array) -> float:
+def plain_loss(net: MLP, data: Samples, prior: float | Array) -> float:
     """F of a net in units of Y; infinity if it is NaN."""
-    r = double(net)(data.X) - data.Y
-    w = 1.0 if data.sample_weight is None else data.sample_weight[:, None]
-    F = 0.5 * float(np.sum(w * r * r) + np.sum(prior * net.params.astype(float) ** 2))
+    F = 0.5 * (data.misfit(net) + float(np.sum(prior * net.params.astype(float) ** 2)))
     return math.inf if math.isnan(F) else F
 
 

@@ -72,28 +72,33 @@ class Problem:
     ) -> None:
         self.net, self.X, self.Y, self.weights, self.wrt = net, X, Y, weights, wrt
         self.theta, self.N = net.params, len(X)
-        self.run: Callable[..., None] = net._engine.run
         self.kept, self.frozen = net._kept, 0.0
         if wrt is not None:
             self.freeze(prior)
         P = self.kept.size
         self.prior = self.some(prior) if isinstance(prior, np.ndarray) else prior
         self.has_prior = bool(np.any(self.prior))
-        self.rank = self.side = min(Y.size, P)
-        self.r, self.g = np.empty(Y.shape), np.empty(P)
-        self.wanted: dict[str, Any] = {"X": X, "Y": Y, "y": self.r}
-        if weights is not None:
-            self.column, self.weighted = weights[:, None], np.empty_like(self.r)
+        self.rank = self.side = min(self.N * net.sizes[-1], P)
+        self.g = np.empty(P)
         self.allocate()
+        self.arrange()
 
     def allocate(self) -> None:
         """What its own way of a step needs beside that."""
 
+    def arrange(self) -> None:
+        """What the passes over all samples need: r, and the arguments of the core."""
+        run: Callable[..., None] = self.net._engine.run
+        self.run = run if self.wrt is None else partial(run, columns=self.kept.columns)
+        self.r = np.empty(self.Y.shape)
+        self.wanted: dict[str, Any] = {"X": self.X, "Y": self.Y, "y": self.r}
+        if self.weights is not None:
+            self.column, self.weighted = self.weights[:, None], np.empty_like(self.r)
+
     def freeze(self, prior: float | Array) -> None:
         """All but the columns that `wrt` keeps: F has their part of the prior as a constant."""
         net = self.net
-        self.kept = net._source(self.X, self.wrt).kept
-        self.run = partial(self.run, columns=self.kept.columns)
+        self.kept = net._keep(self.wrt)
         self.theta = self.some(net.params)
         rest = np.ones(net.num_params, bool)
         for _, full in self.kept.slices:
@@ -123,12 +128,16 @@ class Problem:
         """F at theta, and r of the next `linearise`."""
         if self.wrt is not None:
             self.put()
+        return 0.5 * self.squares() + self.penalty()
+
+    def squares(self) -> float:
+        """sum_s w_s |r_s|^2, and r."""
         self.run(self.N, half=FIRST_HALF, activations=self.activations, **self.wanted)
         flat = other = self.r.reshape(-1)
         if self.weights is not None:
             other = np.multiply(self.r, self.column, out=self.weighted).reshape(-1)
         twice: float = blas.ddot(flat, other)
-        return 0.5 * twice + self.penalty()
+        return twice
 
     def add_prior(self) -> None:
         """J^T W r becomes g."""
@@ -143,22 +152,29 @@ class Primal(Problem):
         P = self.kept.size
         _memory.room((2, P, P), self.net.dtype, "fit", INSTEAD)
         self.A, self.factor = np.empty((P, P)), np.empty((P, P))
+        self.flat, self.step = self.A.reshape(-1), P + 1
+        self.diagonal = self.flat[:: self.step]
+
+    def arrange(self) -> None:
+        super().arrange()
         self.at_once = self.net._engine.keeps_ggn(self.kept.columns)
         if self.at_once:
             self.wanted |= {"ggn": self.A, "u": self.r, "vjp": self.g, "H": self.weights}
             self.activations = Activations()
         self.source = self.net._source(self.X, self.wrt)
-        self.flat, self.step = self.A.reshape(-1), P + 1
-        self.diagonal = self.flat[:: self.step]
 
-    def linearise(self) -> None:
-        """A and g at the net's parameters, in one pass."""
+    def gather(self) -> None:
+        """J^T W J and J^T W r at the net's parameters, in one pass."""
         if self.at_once:
             self.run(
                 self.N, half=SECOND_HALF, activations=self.activations, add=False, **self.wanted
             )
         else:
             _verbs.fill_ggn(self.source, self.A, self.weights, self.r, self.g)
+
+    def linearise(self) -> None:
+        """A and g at the net's parameters."""
+        self.gather()
         self.add_prior()
         if self.has_prior:
             self.diagonal += self.prior
@@ -174,7 +190,8 @@ class Dual(Problem):
     """With J D^-1 J^T, (N m, N m): from the factors of J alone."""
 
     def allocate(self) -> None:
-        _memory.room((3, self.Y.size, self.Y.size), self.net.dtype, "fit", INSTEAD)
+        size = self.N * self.net.sizes[-1]
+        _memory.room((3, size, size), self.net.dtype, "fit", INSTEAD)
         self.root = None if self.weights is None else np.sqrt(self.weights)[:, None]
         self.K: Array | None = None
 
@@ -225,21 +242,40 @@ class MatrixFree(Problem):
 
     def allocate(self) -> None:
         self.side, self.diagonal = 0, np.empty_like(self.g)
-        self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": self.weights}
-        self.held_activations: Activations | None = None  # those where it was linearised
-        numbers = self.N * (2 * sum(self.net.sizes[1:]) - self.net.sizes[-1])
-        if 2 * numbers * self.net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
-            self.activations, self.held_activations = Activations(), Activations()
         self.tolerance = self.forced = LOOSEST
         self.norm = 0.0
         product = PRODUCT * self.N * self.kept.size
         self.most = max(LEAST_CAP, min(MOST_ITERATIONS, int(STEP_WORK / product)))
 
-    def linearise(self) -> None:
-        """g and the diagonal of J^T W J + Lambda at the net's parameters, in one pass."""
+    def arrange(self) -> None:
+        super().arrange()
+        self.wanted |= {"u": self.r, "vjp": self.g, "diagonal": self.diagonal, "H": self.weights}
+        self.held_activations: Activations | None = None  # those where it was linearised
+        numbers = self.N * (2 * sum(self.net.sizes[1:]) - self.net.sizes[-1])
+        if 2 * numbers * self.net.dtype.itemsize <= _limits.ACTIVATION_BYTES:
+            self.activations, self.held_activations = Activations(), Activations()
+
+    def gather(self) -> None:
+        """J^T W r and the diagonal of J^T W J at the net's parameters, in one pass."""
         self.run(self.N, half=SECOND_HALF, activations=self.activations, add=False, **self.wanted)
-        self.add_prior()
         self.activations, self.held_activations = self.held_activations, self.activations
+
+    def multiply(self, v: Array, out: Array) -> None:
+        """out += J^T W J v, where it was linearised."""
+        self.run(
+            self.N,
+            X=self.X,
+            H=self.weights,
+            half=SECOND_HALF,
+            activations=self.held_activations,
+            v=self.kept.spread(v),
+            vjp=out,
+        )
+
+    def linearise(self) -> None:
+        """g and the diagonal of J^T W J + Lambda at the net's parameters."""
+        self.gather()
+        self.add_prior()
         if self.has_prior:
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)
@@ -252,14 +288,12 @@ class MatrixFree(Problem):
         D = self.prior + mu
 
         self.iterations = 0
-        given: dict[str, Any] = {"X": self.X, "H": self.weights, "half": SECOND_HALF}
-        given["activations"] = self.held_activations
 
         def product(v: Array, out: Array) -> None:
             # (J^T W J + D) v
             self.iterations += 1
             np.multiply(D, v, out=out)
-            self.run(self.N, **given, v=self.kept.spread(v), vjp=out)
+            self.multiply(v, out)
 
         p = conjugate_gradients(product, self.g, self.diagonal + mu, self.tolerance, self.most)
         self.tolerance = (
@@ -298,9 +332,15 @@ def problem(
     wrt: Wrt = None,
 ) -> Primal | Dual | MatrixFree:
     """The sum of squares of a float64 net, with the step that `solver` asks for."""
-    P, itemsize, dense = net.num_params, net.dtype.itemsize, np.ndim(prior) > 0
-    if wrt is not None:
-        P = net._source(X, wrt).kept.size
-        _validate.some_kept(wrt, P)
-    way = choose(solver, net.sizes, len(X), EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)
+    way = way_of(net, len(X), prior, solver, wrt)
     return WAYS[way](net, X, Y, weights, prior, wrt)
+
+
+def way_of(net: MLP, N: int, prior: float | Array, solver: str, wrt: Wrt) -> Way:
+    """How a step of this net with N samples is computed."""
+    P = net.num_params
+    if wrt is not None:
+        P = net._keep(wrt).size
+        _validate.some_kept(wrt, P)
+    itemsize, dense = net.dtype.itemsize, np.ndim(prior) > 0
+    return choose(solver, net.sizes, N, EXPECTED_ITERATIONS, 3, itemsize, dense, P=P)

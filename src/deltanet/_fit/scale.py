@@ -85,10 +85,15 @@ def beats_a_constant(net: MLP, data: Data) -> bool:
         explained = total - np.sum(w * (y - data.Y / unit) ** 2)
         y -= np.average(y, axis=0, weights=w[:, 0])
         parts = np.sum(w * y * away, axis=0) ** 2 / np.sum(w * y * y, axis=0)
-        biases = [b for b in net.biases if b is not None]
-        is_new = len(net.sizes) > 2 and bool(biases) and not any(b.any() for b in biases)
-        least = max(0.5 * np.nansum(parts), CERTAIN * total if is_new else 0)
-        return bool(explained > 0 and explained >= least)
+        return enough(net, total, explained, np.nansum(parts))
+
+
+def enough(net: MLP, total: float, explained: float, after: float) -> bool:
+    """Whether a net explains enough of a total; `after` is what its outputs do after shift and factor."""
+    biases = [b for b in net.biases if b is not None]
+    is_new = len(net.sizes) > 2 and bool(biases) and not any(b.any() for b in biases)
+    least = max(0.5 * after, CERTAIN * total if is_new else 0)
+    return bool(explained > 0 and explained >= least)
 
 
 def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
@@ -98,9 +103,19 @@ def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
     """
     identity = net.activations[-1] == "identity"
     pairs = _scaling.from_data(data.X, data.Y, identity, data.sample_weight)
+    return with_scalings(net, pairs, varies(data), abs(data.Y).max(axis=0))
+
+
+def with_scalings(
+    net: MLP,
+    pairs: tuple[Array, Array, Array | None, Array | None],
+    some: NDArray[np.bool_],
+    size: Array,
+) -> tuple[MLP, tuple[str, ...]]:
+    """The same, from what `_scaling.from_data` gives; `some` columns of Y vary, and all have this size."""
     sides = [("input", pairs[0], pairs[1])]
     if pairs[2] is not None and pairs[3] is not None:
-        sides.append(("output", pairs[2], of_constants(pairs[3], data)))
+        sides.append(("output", pairs[2], of_constants(pairs[3], some, size)))
     found: dict[str, NDArray[Any]] = {}
     for side, shift, scale in sides:
         if (abs(shift) > STANDARD * scale).any() or (abs(scale - 1) > STANDARD).any():
@@ -117,12 +132,10 @@ def scaled(net: MLP, data: Data) -> tuple[MLP, tuple[str, ...]]:
     return other, tuple(side for side in ("input", "output") if f"{side}_scale" in cast)
 
 
-def of_constants(scale: NDArray[Any], data: Data) -> NDArray[Any]:
+def of_constants(scale: NDArray[Any], some: NDArray[np.bool_], size: NDArray[Any]) -> NDArray[Any]:
     """The deviations of Y; a column that is constant has the largest of the others, or its own size."""
-    some = varies(data)
     if some.any():
         return np.where(some, scale, scale[some].max())
-    size = abs(data.Y).max(axis=0)
     return np.where(size == 0, 1.0, size)
 
 

@@ -26,8 +26,6 @@ from deltanet._io._files import reading, replacing
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import environment
 from deltanet._jobs.locks import exclusive
-from deltanet._jobs.run import Take
-from deltanet._jobs.work import Outcome
 from deltanet._rows import digest
 from deltanet._types import Array
 
@@ -37,6 +35,9 @@ JOB, SUM, RANGE = "job.json", "sum.npz", "range-{:06d}.npz"
 
 class Checkpoint(Fold):
     """A fold whose state is on disk after each range."""
+
+    is_kept = True
+    advice = "the same call goes on from the ranges that are finished"
 
     def __init__(self, folder: Path, name: str, numbers: int) -> None:
         super().__init__(numbers)
@@ -87,19 +88,14 @@ class Checkpoint(Fold):
             self.file(index).unlink()
             self.on_disk.discard(index)
 
-    def comparison(self, names: list[str], cuts: list[tuple[int, int]]) -> Take:
-        """What is done with the hashes of the data: ValueError if they are not those of before."""
-
-        def compare(index: int, outcome: Outcome) -> None:
-            for name, before, now in zip(names, self.hashes[index], outcome[1], strict=True):
-                if before != now:
-                    start, stop = cuts[index]
-                    raise ValueError(
-                        f"{self.name} was made of other data: the rows {start}:{stop} of {name} have "
-                        "changed since; give the data of before, or another path"
-                    )
-
-        return compare
+    def compare(self, names: Collection[str], index: int, hashes: list[bytes], rows: str) -> None:
+        """ValueError if a range that is finished has other data now."""
+        for name, before, now in zip(names, self.hashes[index], hashes, strict=True):
+            if before != now:
+                raise ValueError(
+                    f"{self.name} was made of other data: the rows {rows} of {name} have changed since; "
+                    "give the data of before, or another path"
+                )
 
     def file(self, index: int) -> Path:
         return self.folder / RANGE.format(index)
@@ -167,7 +163,7 @@ def table(hashes: list[list[bytes]]) -> NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(len(hashes), -1, digest().digest_size)
 
 
-def write(path: Path, **arrays: NDArray[Any]) -> None:
+def write(path: Path, **arrays: Any) -> None:
     with replacing(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
 

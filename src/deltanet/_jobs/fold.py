@@ -12,19 +12,29 @@ FLOAT64: np.dtype[np.float64] = np.dtype(np.float64)
 
 
 class Fold:
-    """``((0 + s_0) + s_1) + ...``
+    """``((0 + s_0) + s_1) + ...``, or the largest of each number.
 
     Attributes
     ----------
     total : (numbers,) ndarray
     count : int
         Ranges that are in it: a range that comes early waits.
+    is_kept : bool
+        Whether it lasts longer than this process.
+    advice : str
+        What to do after a worker has died.
     """
 
-    def __init__(self, numbers: int) -> None:
+    is_kept = False
+    advice = "with checkpoint= the next job goes on from the ranges that are finished"
+
+    def __init__(self, numbers: int, largest: bool = False) -> None:
         self.total: NDArray[np.float64] = _memory.zeros(
             (numbers,), FLOAT64, "the sum over all ranges", "use a smaller wrt="
         )
+        self.join: np.ufunc = np.maximum if largest else np.add
+        if largest:
+            self.total.fill(-np.inf)
         self.count = 0
         self.early: dict[int, Array] = {}
 
@@ -48,5 +58,5 @@ class Fold:
     def add(self, vector: Array) -> None:
         """The range whose turn it is."""
         with np.errstate(all="ignore"):
-            self.total += vector
+            self.join(self.total, vector, out=self.total)
         self.count += 1

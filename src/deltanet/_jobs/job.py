@@ -1,23 +1,22 @@
 """A job: a sum over many rows, through an executor, a checkpoint or both."""
 
 import os
-import secrets
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deltanet import _limits, _memory, _validate
+from deltanet import _memory, _validate
 from deltanet._config import __version__
 from deltanet._core import tiles
 from deltanet._jobs import checkpoint as checkpoints
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import net_hash
+from deltanet._jobs.passes import Passes, checked
 from deltanet._jobs.ranges import ranges
-from deltanet._jobs.run import Run, checked
 from deltanet._jobs.spill import spilled
 from deltanet._jobs.sums import Diagonal, Ggn, Kfac, Vjp, half, unpack
-from deltanet._jobs.work import Outcome, Sum, Task, hashed, summed
+from deltanet._jobs.work import Sum
 from deltanet._kfac import KFAC
 from deltanet._progress import reporting
 from deltanet._rows import Rows, rows
@@ -25,8 +24,6 @@ from deltanet._types import Array, Progress, Shape, Wrt
 
 if TYPE_CHECKING:
     from deltanet._mlp import MLP
-
-LEAST_WINDOW, MOST_WINDOW = 16, 4096
 
 
 class Job:
@@ -52,8 +49,6 @@ class Job:
         self.net, self.executor, self.checkpoint = net, checked(executor), checkpoint
         self.retries = _validate.whole(retries, "retries", 0)
         self.threads, self.progress = _validate.count(threads), progress
-        if executor is not None and threads is None:
-            self.threads = 1  # one level of parallelism: the executor's workers
 
     # The verbs
 
@@ -154,9 +149,22 @@ class Job:
         """The sum over all rows, in double precision."""
         N = len(given["X"])
         cuts = ranges(N, what.numbers)
-        with self.fold(verb, what, given, len(cuts)) as fold:
-            self.add_up(what, given, cuts, fold)
-            return fold.total
+        with (
+            self.fold(verb, what, given, len(cuts)) as fold,
+            spilled(self.executor, given) as travelling,
+            reporting(self.progress, N) as report,
+        ):
+            passes = Passes(
+                self.executor, travelling, cuts, self.threads, self.retries, fold.advice
+            )
+            finished = set(fold.finished())
+            if isinstance(fold, checkpoints.Checkpoint):
+                passes.compare(what, sorted(finished), fold)  # also of a job that is done
+            passes.add_up(what, fold, finished, report)
+            if report:
+                report(N)
+            total: Array = fold.total
+            return total
 
     def fold(self, verb: str, what: Sum, given: dict[str, Rows], count: int) -> Any:
         """Where the sum is kept."""
@@ -172,43 +180,6 @@ class Job:
             "ranges": count,
         }
         return checkpoints.opened(self.checkpoint, asked, what.numbers)
-
-    def add_up(
-        self, what: Sum, given: dict[str, Rows], cuts: list[tuple[int, int]], fold: Fold
-    ) -> None:
-        """Compare what is finished with the data, then compute the rest."""
-        kept, job = self.checkpoint is not None, secrets.token_hex(4)
-        window = _limits.FLIGHT_BYTES // max(1, what.numbers * self.net.dtype.itemsize)
-        window = min(max(window, LEAST_WINDOW), MOST_WINDOW)
-        run = Run(self.executor, cuts, self.retries, window, kept)
-        finished = set(fold.finished())
-        done = sum(stop - start for start, stop in map(cuts.__getitem__, finished))
-        with (
-            reporting(self.progress, len(given["X"])) as report,
-            spilled(self.executor, given) as travelling,
-        ):
-
-            def make(index: int, attempt: int) -> Task:
-                some = {name: each.some(*cuts[index]) for name, each in travelling.items()}
-                return Task(what, some, self.threads, kept, f"{job}-{index}-{attempt}")
-
-            def take(index: int, outcome: Outcome) -> None:
-                nonlocal done
-                fold.take(index, *outcome)
-                start, stop = cuts[index]
-                done += stop - start
-                if report:
-                    report(done)
-
-            try:
-                if isinstance(fold, checkpoints.Checkpoint):
-                    run.go(hashed, make, sorted(finished), fold.comparison(list(given), cuts))
-                rest = [index for index in range(len(cuts)) if index not in finished]
-                run.go(summed, make, rest, take, fold.waiting)
-            finally:
-                what.stopped = True  # for threads that are still at work, after an error
-            if report:
-                report(len(given["X"]))
 
 
 def fill(result: Array, total: Array) -> None:

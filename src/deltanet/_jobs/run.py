@@ -1,19 +1,16 @@
 """Tasks through an executor: some at a time, and what to do when a worker dies or the caller stops."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-WAIT_SECONDS = 0.5  # after which Windows hears Ctrl-C
-ADVICE = {
-    True: "give the same checkpoint= again, and the job goes on from the ranges that are finished",
-    False: "with checkpoint= a job goes on from the ranges that are finished",
-}
+from deltanet._jobs.fold import Fold
 
-Make = Callable[[int, int], Any]  # a task, of a range's index, and which try it is
+WAIT_SECONDS = 0.5  # after which Windows hears Ctrl-C
+
 Take = Callable[[int, Any], object]
 
 
@@ -30,10 +27,8 @@ class Run:
         How often a range is submitted again whose worker has died.
     window : int
         Results that may be awaited or wait for their turn.
-    kept : bool
-        Whether what is finished is kept when the job ends early.
-    advice : dict of bool to str
-        What to do about a worker that died, where it is kept and where not.
+    advice : str
+        What to do after a worker has died.
     """
 
     def __init__(
@@ -42,24 +37,25 @@ class Run:
         rows: list[tuple[int, int]],
         retries: int,
         window: int,
-        kept: bool,
-        advice: Mapping[bool, str] = ADVICE,
+        advice: str,
     ) -> None:
         self.executor, self.rows, self.retries = executor, rows, retries
-        self.window, self.kept, self.advice = window, kept, advice
+        self.window, self.advice = window, advice
 
     def go(
         self,
         function: Callable[[Any], Any],
-        make: Make,
+        make: Callable[[int], Any],
         todo: Iterable[int],
         take: Take,
-        waiting: Callable[[], int] = lambda: 0,
+        fold: Fold | None,
     ) -> None:
-        """function(make(index, ...)) of each range; `take` is given the outcomes as they come."""
+        """function(make(index)) of each range; `take` is given the outcomes as they come, for a fold."""
         if self.executor is None:
             for index in todo:
-                take(index, self.named(index, function, make(index, 0)))
+                with self.naming(index):
+                    outcome = function(make(index))
+                take(index, outcome)
             return
         self.function, self.make = function, make
         self.flying: dict[int, Any] = {}
@@ -68,22 +64,29 @@ class Run:
         taking, left = False, deque(todo)
         try:
             while left or self.flying:
-                while left and (not self.flying or len(self.flying) + waiting() < self.window):
+                while left and (not self.flying or self.held(fold) < self.window):
                     self.submit(left.popleft())
                 index = self.landed()
-                outcome = self.outcome(index)
-                if outcome is not None:
+                landed = self.outcome(index)
+                if landed is not None:
                     del self.flying[index]
                     taking = True
-                    take(index, outcome)
+                    take(index, landed)
                     taking = False
         except BaseException:
-            self.stop(None if taking else take)
+            kept = fold is not None and fold.is_kept
+            self.stop(take if kept and not taking else None)
             raise
 
+    def held(self, fold: Fold | None) -> int:
+        """Results that are awaited, or wait for their turn in memory."""
+        return len(self.flying) + (fold.waiting() if fold else 0)
+
     def submit(self, index: int) -> None:
-        task = self.make(index, self.tries.setdefault(index, 0))
-        future = self.executor.submit(self.function, task)
+        try:
+            future = self.executor.submit(self.function, self.make(index))
+        except BrokenExecutor as error:
+            raise self.died(index, error) from error
         self.flying[index] = future
         future.add_done_callback(lambda _: self.done.put(index))
 
@@ -96,23 +99,22 @@ class Run:
     def outcome(self, index: int) -> Any:
         """What the future of a range has, or None if it was submitted again."""
         try:
-            return self.named(index, lambda _: self.flying[index].result(), None)
+            with self.naming(index):
+                return self.flying[index].result()
         except Exception as error:
             if not is_death(error):
                 raise
-            self.tries[index] += 1
-            if self.tries[index] > self.retries:
+            tries = self.tries[index] = self.tries.get(index, 0) + 1
+            if tries > self.retries:
                 raise self.died(index, error) from error
-            try:
-                self.submit(index)
-            except BrokenExecutor as broken:
-                raise self.died(index, broken) from error
+            self.submit(index)
             return None
 
-    def named(self, index: int, function: Callable[[Any], Any], task: Any) -> Any:
-        """function(task); an exception gets a note of which rows it is about."""
+    @contextmanager
+    def naming(self, index: int) -> Iterator[None]:
+        """An exception gets a note of which rows it is about."""
         try:
-            return function(task)
+            yield
         except Exception as error:
             start, stop = self.rows[index]
             error.add_note(f"deltanet: in the rows {start}:{stop} of X")
@@ -125,7 +127,7 @@ class Run:
             text += ", and its executor takes no more work: make a new one"
         else:
             text += f" ({type(error).__name__}: {error})"
-        return RuntimeError(f"{text}; {self.advice[self.kept]}")
+        return RuntimeError(f"{text}; {self.advice}")
 
     def stop(self, take: Take | None) -> None:
         """Cancel what has not begun, and take what is finished."""
@@ -133,20 +135,10 @@ class Run:
         for future in flying.values():
             future.cancel()
         for index, future in flying.items():
-            if take and self.kept and future.done() and not future.cancelled():
+            if take and future.done() and not future.cancelled():
                 if future.exception() is None:
                     with suppress(OSError):  # what has stopped the job is told, not this
                         take(index, future.result())
-
-
-def checked(executor: Any) -> Any:
-    """An executor, or None."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(
-            "executor must have submit(function, *args), which returns a future, like those of "
-            f"concurrent.futures or Dask's client.get_executor(); got {executor!r}"
-        )
-    return executor
 
 
 def is_death(error: Exception) -> bool:

@@ -94,14 +94,22 @@ class Ggn(Weighted):
 
     def __init__(self, net: "MLP", layers: Places, residuals: bool) -> None:
         super().__init__(net, layers)
+        self.measure(residuals)
+
+    def measure(self, residuals: bool) -> None:
         self.side, self.residuals = self.kept.size, residuals
         self.numbers = half(self.side) + residuals * self.side
+
+    def residuals_of(self, span: Span, threads: int | None) -> Any:
+        """R, which `[part]` reads."""
+        return span.readers.get("R")
 
     def fill(self, span: Span, threads: int | None) -> Array:
         P, kind = self.side, span.dtype
         A = _memory.empty((P, P), kind, "the sum of a range", INSTEAD)
         g = np.empty(P, kind) if self.residuals else None
-        _verbs.fill_ggn(span, A, span.readers.get("H"), span.readers.get("R"), g, threads)
+        H: Any = span.readers.get("H")
+        _verbs.fill_ggn(span, A, H, self.residuals_of(span, threads), g, threads)
         vector = _memory.empty((self.numbers,), kind, "the sum of a range", INSTEAD)
         pack([A], vector)
         if g is not None:

@@ -78,8 +78,8 @@ class Reader:
 class Span(Source):
     """The samples of a range as a source of the verbs, with the arrays that go along with X."""
 
-    def __init__(self, total: Sum, rows: Mapping[str, Rows], hashed: bool) -> None:
-        net = total.net
+    def __init__(self, total: Sum, rows: Mapping[str, Rows], start: int, hashed: bool) -> None:
+        net, self.start = total.net, start
         self.readers = {name: Reader(each, total.check, hashed) for name, each in rows.items()}
         self.total, N = total, len(rows["X"])
         super().__init__(net._engine, net.sizes, net.dtype, total.kept, (N,), X=self.readers["X"])
@@ -107,10 +107,14 @@ class Span(Source):
 
 
 class Task(NamedTuple):
-    """One range. `label` makes it unlike every other: Dask returns an old result for an equal task."""
+    """One range, from row `start` on.
+
+    `label` makes it unlike every other: of an equal task Dask returns the old result.
+    """
 
     total: Sum
     rows: dict[str, Rows]
+    start: int
     threads: int | None
     hashed: bool
     label: str
@@ -118,14 +122,14 @@ class Task(NamedTuple):
 
 def summed(task: Task) -> Outcome:
     """The sum over the rows of a task, and their hashes if these are wanted."""
-    span = Span(task.total, task.rows, task.hashed)
+    span = Span(task.total, task.rows, task.start, task.hashed)
     vector = task.total.fill(span, task.threads)
     return vector, span.hashes()
 
 
 def hashed(task: Task) -> Outcome:
     """The hashes alone."""
-    span = Span(task.total, task.rows, hashed=True)
+    span = Span(task.total, task.rows, task.start, hashed=True)
     for _ in span.pieces():
         pass
     return np.empty(0), span.hashes()

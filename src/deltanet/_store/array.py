@@ -91,9 +91,7 @@ class StoredArray(StoredRows):
     @property
     def array(self) -> Any:
         """The array as Zarr opens it, which shows rows that are not written as NaN."""
-        import zarr
-
-        return zarr.open_array(self._blocks.stored.place.zarr, path=self._name, mode="r")
+        return self._blocks.stored.place.array(self._name)
 
     def __getitem__(self, index: Any) -> Any:
         first, *rest = index if isinstance(index, tuple) and index else (index,)

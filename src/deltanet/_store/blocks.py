@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from deltanet import _memory
 from deltanet._store.layout import Layout
+from deltanet._store.place import AT_ONCE
 from deltanet._store.read import Stored, finished, marks
 from deltanet._types import Array, Shape
 
@@ -32,15 +34,16 @@ class Blocks:
 
     def require(self, blocks: NDArray[np.intp] | range) -> None:
         """Raise RuntimeError if one of these blocks is not finished."""
-        asked = [int(block) for block in blocks if block not in self.known]
-        for block, mark in zip(asked, marks(self.stored.place, asked), strict=True):
-            if not mark:
-                part = self.layout.span(block)
-                raise RuntimeError(
-                    f"{self.stored.place.name}: the samples {part.start}:{part.stop} are not written yet; "
-                    "dn.write(..., resume=True) goes on with them, and `done` says which are there"
-                )
-            self.known.add(block)
+        asked = (int(block) for block in blocks if block not in self.known)
+        while some := list(islice(asked, AT_ONCE)):
+            for block, mark in zip(some, marks(self.stored.place, some), strict=True):
+                if not mark:
+                    part = self.layout.span(block)
+                    raise RuntimeError(
+                        f"{self.stored.place.name}: the samples {part.start}:{part.stop} are not written "
+                        "yet; dn.write(..., resume=True) goes on with them, and `done` says which are there"
+                    )
+                self.known.add(block)
 
     def done(self) -> NDArray[np.bool_]:
         """Which samples are there."""

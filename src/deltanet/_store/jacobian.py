@@ -20,7 +20,9 @@ class StoredSource(_verbs.Source):
 
     def __init__(self, blocks: Blocks, kept: _columns.Kept, engine: Engine) -> None:
         layout = blocks.layout
-        super().__init__(engine, layout.sizes, layout.dtype, kept, (layout.samples,))
+        super().__init__(
+            engine, layout.sizes, layout.dtype, kept, (layout.samples,), reproducible=True
+        )
         self.blocks = blocks
 
     def is_whole(self) -> bool:

@@ -30,10 +30,11 @@ class Place:
     """
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False) -> None:
-        zarr = package("zarr.buffer", "zarr", "a store")
-        from zarr.core.sync import sync  # as xarray and others do: Zarr has no other door to it
-
-        self.name, self._wait = os.fspath(path), sync
+        for module in ("zarr.abc.store", "zarr.buffer", "zarr.core.sync"):
+            zarr = package(module, "zarr", "a store")
+        # `sync` as xarray and others take it: Zarr has no other door to it
+        self._modules, self._wait = zarr, zarr.core.sync.sync
+        self.name = os.fspath(path)
         self.folder = folder(self.name)
         if self.folder is None:
             package("fsspec", "remote", f"a store at {self.name}")
@@ -54,9 +55,7 @@ class Place:
 
     def part(self, key: str, start: int, stop: int) -> NDArray[np.uint8] | None:
         """Some bytes of a key, as far as there are, or None."""
-        from zarr.abc.store import RangeByteRequest
-
-        span = RangeByteRequest(start, stop)
+        span = self._modules.abc.store.RangeByteRequest(start, stop)
         (found,) = self._each([(self.zarr.get, key, self._buffers, span)])
         return None if found is None else np.asarray(found.as_numpy_array(), np.uint8)
 
@@ -95,7 +94,12 @@ class Place:
         async def listed() -> list[str]:
             return [name async for name in self.zarr.list_dir(key)]
 
-        return self._each([(listed,)])[0]
+        found: list[str] = self._each([(listed,)])[0]
+        return found
+
+    def array(self, name: str) -> Any:
+        """An array as Zarr opens it."""
+        return self._modules.open_array(self.zarr, path=name, mode="r")
 
     def __truediv__(self, key: str) -> Path:
         """The file of a key."""

@@ -32,6 +32,7 @@ from deltanet._types import Array, DType, Shape
 if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
+STRANGE = "it must be a store that dn.write has made"
 MARK_BYTES = 8  # of an entry of `done`
 MOST = 2**62  # samples, or rows of a block
 
@@ -51,36 +52,35 @@ def opened(path: str | os.PathLike[str], read_only: bool = True) -> Stored:
     if place.folder is not None and not place.folder.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.name)
     with reading(place.name):
-        found = document(place, DOCUMENT, "group")
+        (found,) = documents(place, [""], "group")
         about = found["attributes"].get("deltanet")
         if not isinstance(about, dict):
-            raise ValueError(
-                "it must be a store that dn.write has made; it says nothing of deltanet"
-            )
+            raise ValueError(f"{STRANGE}; it says nothing of deltanet")
         layout = claimed(about)
-        for name, member in layout.members.items():
-            whole = (layout.samples, *member.shape)
-            array(place, name, whole, (layout.rows, *member.shape), layout.dtype.name, "NaN")
-        array(place, DONE, (layout.blocks,), (1,), "uint64", 0)
+        compare(place, expected(layout))
         net = inner_net(place, layout)
         if net_hash(net) != about.get("net"):
             raise ValueError("the net in it is not the one of which it was computed")
     return Stored(place, layout, net, about)
 
 
-def document(place: Place, key: str, kind: str) -> dict[str, Any]:
-    """What Zarr says of a group or an array."""
-    (size,) = place.sizes([key])
-    if size is None:
-        raise ValueError(f"it must be a store that dn.write has made; it has no {key}")
-    if size > _limits.DOCUMENT_BYTES:
-        raise ValueError(f"{key} must have {_limits.DOCUMENT_BYTES} bytes at most; got {size}")
-    found = json.loads(place.get(key) or b"")
-    if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
-        raise ValueError(f"{key} must be an object with attributes")
-    if (found.get("zarr_format"), found.get("node_type")) != (3, kind):
-        raise ValueError(f"{key} must be the one of a Zarr v3 {kind}")
-    return found
+def documents(place: Place, names: Sequence[str], kind: str) -> list[dict[str, Any]]:
+    """What Zarr says of groups or arrays."""
+    keys = [f"{name}/{DOCUMENT}".lstrip("/") for name in names]
+    for key, size in zip(keys, place.sizes(keys), strict=True):
+        if size is None:
+            raise ValueError(f"{STRANGE}; it has no {key}")
+        if size > _limits.DOCUMENT_BYTES:
+            raise ValueError(f"{key} must have {_limits.DOCUMENT_BYTES} bytes at most; got {size}")
+    made = []
+    for key, text in zip(keys, place.get_all(keys), strict=True):
+        found = json.loads(text or b"")
+        if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
+            raise ValueError(f"{key} must be an object with attributes")
+        if (found.get("zarr_format"), found.get("node_type")) != (3, kind):
+            raise ValueError(f"{key} must be the one of a Zarr v3 {kind}")
+        made.append(found)
+    return made
 
 
 def claimed(about: dict[str, Any]) -> Layout:
@@ -107,10 +107,23 @@ def number(about: dict[str, Any], name: str, least: int) -> int:
     return value
 
 
-def array(place: Place, name: str, shape: Shape, chunks: Shape, kind: str, fill: Any) -> None:
-    """Refuse an array that is not as `dn.write` makes it, whose chunks others would read otherwise."""
-    found = document(place, f"{name}/{DOCUMENT}", "array")
-    wanted = {
+def expected(layout: Layout) -> dict[str, dict[str, Any]]:
+    """What the documents of the arrays must say, by name."""
+    found = {
+        name: plain(
+            (layout.samples, *member.shape),
+            (layout.rows, *member.shape),
+            layout.dtype.name,
+            "NaN",
+        )
+        for name, member in layout.members.items()
+    }
+    return found | {DONE: plain((layout.blocks,), (1,), "uint64", 0)}
+
+
+def plain(shape: Shape, chunks: Shape, kind: str, fill: Any) -> dict[str, Any]:
+    """An array whose chunks are its numbers."""
+    return {
         "shape": list(shape),
         "data_type": kind,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
@@ -118,14 +131,20 @@ def array(place: Place, name: str, shape: Shape, chunks: Shape, kind: str, fill:
         "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
         "fill_value": fill,
     }
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            raise ValueError(f"{key} of {name} must be {value}; got {found.get(key)!r:.80}")
+
+
+def compare(place: Place, wanted: dict[str, dict[str, Any]]) -> None:
+    """Refuse arrays that are not as `dn.write` makes them: others would read their chunks otherwise."""
+    for name, found in zip(wanted, documents(place, list(wanted), "array"), strict=True):
+        for key, value in wanted[name].items():
+            if found.get(key) != value:
+                raise ValueError(f"{key} of {name} must be {value}; got {found.get(key)!r:.80}")
 
 
 def inner_net(place: Place, layout: Layout) -> "MLP":
     """The net that lies in a store."""
-    header = document(place, f"{NET}/{DOCUMENT}", "group")["attributes"]
+    (found,) = documents(place, [NET], "group")
+    header = found["attributes"]
     if header.get("sizes") != list(layout.sizes):
         raise ValueError(f"'sizes' of the net must be {list(layout.sizes)}")
     shapes: dict[str, Shape] = {}
@@ -133,9 +152,8 @@ def inner_net(place: Place, layout: Layout) -> "MLP":
         shapes[f"layers.{k}.weight"] = (n_out, n_in)
         if layout.biases[k]:
             shapes[f"layers.{k}.bias"] = (n_out,)
-    names = [name for name in _content.SCALINGS]
-    there = place.sizes([f"{NET}/{name}/{DOCUMENT}" for name in names])
-    for name, size in zip(names, there, strict=True):
+    there = place.sizes([f"{NET}/{name}/{DOCUMENT}" for name in _content.SCALINGS])
+    for name, size in zip(_content.SCALINGS, there, strict=True):
         if size is not None:
             shapes[name] = (layout.sizes[0 if name.startswith("input") else -1],)
     arrays = net_arrays(place, shapes, layout.dtype)
@@ -144,18 +162,18 @@ def inner_net(place: Place, layout: Layout) -> "MLP":
 
 def net_arrays(place: Place, shapes: dict[str, Shape], kind: DType) -> dict[str, Array]:
     """The arrays of a net, each one chunk whose length is right."""
-    keys = {name: chunk(f"{NET}/{name}", 0, len(shape) - 1) for name, shape in shapes.items()}
-    found = dict(zip(keys, place.sizes(list(keys.values())), strict=True))
-    arrays = {}
-    for name, shape in shapes.items():
-        array(place, f"{NET}/{name}", shape, shape, kind.name, 0)
+    compare(place, {f"{NET}/{name}": plain(n, n, kind.name, 0) for name, n in shapes.items()})
+    keys = [chunk(f"{NET}/{name}", 0, len(shape) - 1) for name, shape in shapes.items()]
+    for key, shape, size in zip(keys, shapes.values(), place.sizes(keys), strict=True):
         nbytes = prod(shape) * kind.itemsize
-        if found[name] != nbytes:
-            raise ValueError(f"{keys[name]} must have {nbytes} bytes; got {found[name]}")
-        _memory.room(shape, kind, f"{name} of the net", "use a machine with more memory")
-        held = place.get(keys[name]) or b""
-        arrays[name] = np.frombuffer(held, kind.newbyteorder("<")).reshape(shape)
-    return arrays
+        if size != nbytes:
+            raise ValueError(f"{key} must have {nbytes} bytes; got {size}")
+    total = (sum(map(prod, shapes.values())),)
+    _memory.room(total, kind, "the net", "use a machine with more memory")
+    return {
+        name: np.frombuffer(held or b"", kind.newbyteorder("<")).reshape(shapes[name])
+        for name, held in zip(shapes, place.get_all(keys), strict=True)
+    }
 
 
 def marks(place: Place, blocks: Sequence[int]) -> list[int]:

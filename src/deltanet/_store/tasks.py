@@ -23,7 +23,7 @@ OTHER, DAMAGED = "other", "damaged"
 class Task(NamedTuple):
     """Some blocks that follow each other.
 
-    The net does not travel: it lies in the store. `job` and `attempt` make a task unlike every other: Dask
+    The net does not travel: it lies in the store. `job` and `number` make a task unlike every other: Dask
     returns an old result for an equal one.
     """
 
@@ -34,7 +34,7 @@ class Task(NamedTuple):
     rows: Rows  # of these blocks
     threads: int | None
     job: str
-    attempt: int
+    number: int
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +94,7 @@ def computed(layout: Layout, net: "MLP", X: Array, threads: int | None) -> dict[
         wanted["kept_deltas"] = [rows[f"delta{k}"] for k in count_layers]
     elif layout.form == "dense":
         wanted["J" if layout.wrt == "params" else "Jx"] = rows["jacobian"]
-    net._engine.run(count, net._kept.columns, X=X, threads=threads, **wanted)
+    net._engine.run(count, net._kept.columns, X=X, threads=threads, reproducible=True, **wanted)
     return arrays
 
 
