@@ -376,6 +376,18 @@ def test_help_names_the_statuses(run, status):
     assert re.search(rf"\b{status}\b", run("--help")[1].partition("Exit statuses:")[2])
 
 
+def test_the_page_names_every_option():
+    page = Path(__file__).parents[1] / "docs" / "command_line.rst"
+    text = page.read_text(encoding="utf-8")
+    app = _cli.typer.main.get_command(_cli._app())
+    for name, command in app.commands.items():
+        assert f"``{name}``" in text
+        for option in command.params:
+            if name != "export" and option.name != "help":  # which has a page of its own
+                for each in (*option.opts, *option.secondary_opts):
+                    assert f"``{each}" in text or not each.startswith("-"), (name, each)
+
+
 COMPLETIONS = {
     "deltanet ja": {"jacobian"},
     "deltanet jacobian --fo": {"--form", "--force"},
@@ -407,21 +419,18 @@ def test_the_script_of_completion():
 # Runs that are stopped
 
 
-LONG = 3000  # rows; a worker needs some seconds for them
-
-
 @pytest.fixture
 def wide():
-    dn.save(dn.MLP([3, 200, 200, 100], seed=0), "wide.npz")
-    np.save("many.npy", np.random.default_rng(2).standard_normal((LONG, 3)))
+    """For jobs of some 60 blocks, and of 6 ranges."""
+    dn.save(dn.MLP([3, 100, 100, 5], seed=0), "wide.npz")
+    many = np.random.default_rng(2).standard_normal((100_000, 3))
+    np.save("many.npy", many)
+    np.save("some.npy", many[:3000])
 
 
 LINES = {  # line, what there is of finished work
-    "store": (
-        "jacobian wide.npz many.npy -o R.zarr --rows 50 --form dense --wrt inputs",
-        "R.zarr/done/c/*",
-    ),
-    "ggn": ("diagonal wide.npz many.npy -o R.npy", "R.npy.checkpoint/*.npz"),
+    "store": ("jacobian wide.npz some.npy -o R.zarr --rows 50", "R.zarr/done/c/*"),
+    "sum": ("diagonal wide.npz many.npy -o R.npy", "R.npy.checkpoint/*.npz"),
 }
 
 
@@ -441,8 +450,15 @@ def alive(pid):
         return False
 
 
+def until_none_is_alive(pids):
+    deadline = time.monotonic() + 20
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def slowed(line, tmp_path):
-    """The command, each of whose blocks or ranges takes 0.1 s more; in workers as well."""
+    """The command, each of whose reads takes 0.1 s more; in workers as well."""
     (tmp_path / "slow").mkdir(exist_ok=True)
     (tmp_path / "slow" / "sitecustomize.py").write_text(
         """
@@ -480,14 +496,18 @@ def resumed_like_one_run(command, case):
         assert filecmp.cmp("R.npy", "whole.npy", shallow=False)
 
 
-STOPS = {signal.SIGTERM: (143, "SIGTERM"), signal.SIGINT: (130, "SIGINT")}
+STATUSES = {signal.SIGTERM: (143, "SIGTERM"), signal.SIGINT: (130, "SIGINT")}
+STOPS = [  # case, options, signal
+    ("store", "", signal.SIGINT),
+    ("store", " --workers 2", signal.SIGTERM),
+    ("sum", "", signal.SIGTERM),
+    ("sum", " --workers 2", signal.SIGINT),
+]
 
 
 @ZARR
 @LINUX
-@pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("workers", ["", " --workers 2"])
-@pytest.mark.parametrize("case", LINES)
+@pytest.mark.parametrize("case, workers, number", STOPS)
 def test_a_signal_keeps_what_is_finished(wide, folder, case, workers, number):
     line, finished = LINES[case]
     process = slowed(line + workers, folder)
@@ -498,12 +518,12 @@ def test_a_signal_keeps_what_is_finished(wide, folder, case, workers, number):
     sent = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert time.monotonic() - sent < 20
-    status, name = STOPS[number]
+    status, name = STATUSES[number]
     lines = err.splitlines()
     assert (process.returncode, out) == (status, ""), err
     assert lines[-3] == f"deltanet: ended by {name}" and "Traceback" not in err
     assert "what is finished is kept" in lines[-2]
-    assert not any(map(alive, below))
+    until_none_is_alive(below)
     assert list(Path().glob(finished))
     resumed_like_one_run(lines[-1], case)
 
@@ -521,7 +541,7 @@ def test_a_worker_that_dies(wide, folder, case):
     lines = err.splitlines()
     assert process.returncode == 3 and json.loads(out)["status"] == 3
     assert len(lines) == 3 and "worker died" in lines[0] and "kept" in lines[1]
-    assert not any(map(alive, below))
+    until_none_is_alive(below)
     resumed_like_one_run(lines[-1].replace(" --json", ""), case)
 
 
@@ -534,10 +554,7 @@ def test_no_worker_outlives_a_command_that_is_killed(wide, folder):
     below = children(process.pid)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while any(map(alive, below)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until_none_is_alive(below)
     resumed_like_one_run(f"deltanet {line} --resume", "store")
 
 
@@ -558,13 +575,12 @@ def test_a_dask_scheduler(wide, folder):
             time.sleep(0.1)
         started += [subprocess.Popen(worker, **quiet) for _ in range(2)]
         address = json.loads(Path("scheduler.json").read_text())["address"]
-        for case, (line, _) in LINES.items():
+        for line, _ in LINES.values():
             process = spawn(f"{line} --scheduler {address}")
             _, err = process.communicate(timeout=120)
-            assert (process.returncode, err) == (0, ""), err
-            resumed_like_one_run(f"deltanet {line} --resume", case) if case == "store" else None
+            assert process.returncode == 0, err
+        resumed_like_one_run(f"deltanet {LINES['store'][0]} --resume", "store")
     finally:
         for process in started:
-            process.terminate()
-        for process in started:
+            process.kill()
             process.wait(30)

@@ -29,12 +29,10 @@ def main(args: list[str] | None = None) -> None:
     try:
         with failures.ending_on_signals(), failures.noted_warnings():
             status = _app()(given, prog_name="deltanet", standalone_mode=False)
-    except typer.Abort:
-        status = failures.status(KeyboardInterrupt())
     except usage_error as error:
         failures.say(f"{error.format_message()} See deltanet --help.")
         status = failures.REFUSED
-    except (*failures.KNOWN, KeyboardInterrupt, SystemExit) as error:
+    except (*failures.KNOWN, SystemExit) as error:
         status = failures.ended(error, given)
     sys.exit(status)
 

@@ -27,8 +27,6 @@ def status(error: BaseException) -> int:
     """The status that a command ends with."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else REFUSED
-    if isinstance(error, KeyboardInterrupt):
-        return 128 + signal.SIGINT
     return LOST if isinstance(error, RuntimeError) else REFUSED
 
 
@@ -38,8 +36,6 @@ def message(error: BaseException) -> str:
         number = status(error) - 128
         names = {int(each): each.name for each in signal.Signals}
         return f"ended by {names[number]}" if number in names else "ended"
-    if isinstance(error, KeyboardInterrupt):
-        return "ended by SIGINT"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -67,17 +63,21 @@ def resuming(args: Sequence[str]) -> str:
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Let a request to end the process unwind it, so that temporary files are removed and workers end."""
-    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    """Let a request to end the process unwind it, so that temporary files are removed and workers end.
+
+    Ctrl-C as well: what typer makes of a KeyboardInterrupt depends on its version.
+    """
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     # Windows has no SIGHUP, nohup ignores it
-    ours = [n for n in numbers if n and signal.getsignal(n) is signal.SIG_DFL]
-    for number in ours:
+    plain = (signal.SIG_DFL, signal.default_int_handler)
+    before = {n: signal.getsignal(n) for n in numbers if n and signal.getsignal(n) in plain}
+    for number in before:
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

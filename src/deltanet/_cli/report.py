@@ -68,7 +68,7 @@ class Report:
 
     def is_kept(self, error: BaseException) -> bool:
         """Whether what was refused at once, such as the store of another job, is not the reason to stop."""
-        begun = self.began or isinstance(error, (KeyboardInterrupt, SystemExit, RuntimeError))
+        begun = self.began or isinstance(error, (SystemExit, RuntimeError))
         return bool(begun and self.kept is not None and self.kept())
 
     @property
