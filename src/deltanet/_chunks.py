@@ -49,6 +49,8 @@ class Samples:
     ----------
     dask : module
     X : (N, n_0) dask.array.Array
+    arrays : list of dask.array.Array
+        X, and H.
     net : dask.delayed.Delayed
         The net as bytes, which all tasks share. Each task makes a net of them. If it cannot, as without a
         registered activation, the task fails and says so; an object that a worker cannot unpickle would cut
@@ -191,19 +193,19 @@ def block(nested: Any) -> Any:
     return nested
 
 
-def verb(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
-    """A verb of the net."""
+def rows(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
+    """A verb of the net that gives a row a sample."""
     return getattr(pickle.loads(net), name)(*map(block, blocks), **HOW, **options)
 
 
 def total(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
-    """The same, as one row."""
-    return verb(name, *blocks, net=net, **options)[None]
+    """A verb of the net that gives a sum, as one row."""
+    return getattr(pickle.loads(net), name)(*map(block, blocks), **HOW, **options)[None]
 
 
 def factors(name: str, X: Any, net: bytes, wrt: Wrt) -> tuple[Array, ...]:
     """outputs, deltas, inputs of a Jacobian, without those that are None."""
-    J = verb(name, X, net=net, wrt=wrt)
+    J = rows(name, X, net=net, wrt=wrt)
     return tuple(each for each in (J.outputs, *J.deltas, *J.inputs) if each is not None)
 
 
@@ -223,18 +225,18 @@ def count(name: str, X: Any, H: Any = None, *, net: bytes) -> Any:
     return np.array([len(block(X))])
 
 
-def kfac(sums: Array, N: int, layers: Any, sizes: Shape) -> KFAC:
+def kfac(layers: Any, sizes: Shape, sums: Array, N: int) -> KFAC:
     """What the sums over all samples make."""
     return _verbs.kfac_of(sums.copy(), int(N), layers, sizes, threads=1)
 
 
-def same(rows: Array, axis: Any, keepdims: bool) -> Array:
-    return rows
+def same(row: Array, axis: Any, keepdims: bool) -> Array:
+    return row
 
 
-def added(rows: list[Array], axis: Any, keepdims: bool) -> Any:
+def added(some: list[Array], axis: Any, keepdims: bool) -> Any:
     """The sum of one or two arrays of one row; at the end of all sums without the axis of rows."""
-    one, *other = rows
+    one, *other = some
     if other:
         with np.errstate(all="ignore"):  # as the core adds
             one = one + other[0]

@@ -458,7 +458,7 @@ def chunked_weights(
     numbers(np.empty(0, kind), "H")
     known = not any(map(math.isnan, chunks + rows))
     if shape[1:] not in ((), (m, m)) or (known and shape[0] != sum(rows)):
-        N = sum(rows) if known else "N"
+        N = int(sum(rows)) if known else "N"
         raise ValueError(f"H must have shape {spelled(N)} or {spelled(N, m, m)}; got {shape}")
     if not known and len(chunks) != len(rows):
         raise ValueError(

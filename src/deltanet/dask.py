@@ -17,6 +17,7 @@ import numpy as np
 from deltanet import _chunks, _verbs
 from deltanet._chunks import DaskArray, DaskDelayed, Samples, is_lazy, only
 from deltanet._mlp import MLP
+from deltanet._tokens import token
 from deltanet._types import Wrt
 
 __all__ = [
@@ -78,18 +79,18 @@ class Factors:
 
 
 def jacobian(net: MLP, X: Any, wrt: Wrt = None) -> Factors:
-    """dy/dtheta in its factors, in the chunks of X: see `MLP.jacobian`.
+    """dy/dtheta in its factors, in the chunks of X: see `deltanet.MLP.jacobian`.
 
     ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
 
     Parameters
     ----------
     net : MLP
-        A copy is taken: later changes of `MLP.params` change no result. A registered activation must be
+        It is copied: later changes of its parameters change no result. A registered activation must be
         registered on the workers too.
     X : (N, n_0) dask.array.Array, or dask.dataframe.DataFrame
         In chunks of samples, whose lengths need not be known; chunks of features are joined. Of a dataframe
-        the columns that `MLP.input_names` tells, or all of them, in their order, where the net has no names.
+        the columns are taken that `deltanet.MLP.input_names` tells; None is all of them, in their order.
     wrt : optional
         The parameters to keep, all by default: see `Jacobian.restrict`.
 
@@ -129,7 +130,7 @@ def jacobian(net: MLP, X: Any, wrt: Wrt = None) -> Factors:
 
 
 def input_jacobian(net: MLP, X: Any) -> DaskArray:
-    """dy/dx = delta^(1) W^(1) diag(1 / input_scale), in the chunks of X: see `MLP.input_jacobian`.
+    """dy/dx = delta^(1) W^(1) diag(1 / input_scale), in the chunks of X: see `deltanet.MLP.input_jacobian`.
 
     Parameters
     ----------
@@ -157,11 +158,11 @@ def input_jacobian(net: MLP, X: Any) -> DaskArray:
     """
     samples = Samples(net, X)
     shape = net.sizes[-1], net.sizes[0]
-    return samples.each(partial(_chunks.verb, "input_jacobian"), shape)
+    return samples.each(partial(_chunks.rows, "input_jacobian"), shape)
 
 
 def ggn(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskArray:
-    """J^T H J: the generalized Gauss-Newton matrix over all samples, see `MLP.ggn`.
+    """J^T H J: the generalized Gauss-Newton matrix over all samples, see `deltanet.MLP.ggn`.
 
     Parameters
     ----------
@@ -205,7 +206,7 @@ def ggn(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskArray:
 
 
 def ggn_diagonal(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskArray:
-    """The diagonal of `ggn`, without the matrix: see `MLP.ggn_diagonal`.
+    """The diagonal of `ggn`, without the matrix: see `deltanet.MLP.ggn_diagonal`.
 
     ``sum_s (sum_op delta_soj H_sop delta_spj) h_si^2``
 
@@ -245,7 +246,7 @@ def ggn_diagonal(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskArray:
 
 
 def kfac(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskDelayed:
-    """The Kronecker factors of each layer's block of `ggn`: see `MLP.kfac`.
+    """The Kronecker factors of each layer's block of `ggn`: see `deltanet.MLP.kfac`.
 
     ``A = (1/N) sum_s [h 1]^T [h 1],    B = sum_s delta^T H delta``
 
@@ -290,13 +291,15 @@ def kfac(net: MLP, X: Any, H: Any = None, wrt: Wrt = None) -> DaskDelayed:
     sums, N = only(samples.sum(task, (length,))), samples.X.shape[0]
     if math.isnan(N):
         N = only(samples.sum(partial(_chunks.count, "count"), (), np.dtype(np.int64)))
-    made = partial(_chunks.kfac, layers=samples.kept.layers, sizes=net.sizes)
-    found: DaskDelayed = samples.dask.delayed(made, pure=True)(sums, N)
+    options = samples.kept.layers, net.sizes
+    key = token("kfac", sums.key, getattr(N, "key", N), *options)
+    made = samples.dask.delayed(partial(_chunks.kfac, *options), pure=True)
+    found: DaskDelayed = made(sums, N, dask_key_name=f"deltanet-kfac-{key}")
     return found
 
 
 def covariance(net: MLP, X: Any, Sigma: Any, wrt: Wrt = None) -> DaskArray:
-    """J Sigma J^T of each sample, in the chunks of X: see `MLP.covariance`.
+    """J Sigma J^T of each sample, in the chunks of X: see `deltanet.MLP.covariance`.
 
     Parameters
     ----------
@@ -330,9 +333,10 @@ def covariance(net: MLP, X: Any, Sigma: Any, wrt: Wrt = None) -> DaskArray:
     """
     samples = Samples(net, X, wrt=wrt)
     if not is_lazy(Sigma):
-        net.covariance(np.empty((0, net.sizes[0]), net.dtype), Sigma, wrt=wrt)  # checks it
+        none = np.empty((0, net.sizes[0]), net.dtype)
+        net.covariance(none, Sigma, wrt=samples.wrt)  # checks Sigma
     shared = samples.dask.delayed(Sigma, pure=True)
-    task = partial(_chunks.verb, "covariance", wrt=samples.wrt)
+    task = partial(_chunks.rows, "covariance", wrt=samples.wrt)
     return samples.each(task, (net.sizes[-1], net.sizes[-1]), Sigma=shared)
 
 
