@@ -170,8 +170,9 @@ def write(path: Path, **arrays: Any) -> None:
 
 def read(path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
     """The arrays of a file, if its total has this shape."""
-    with reading(path), np.load(path, allow_pickle=False) as file:
-        found = {name: file[name] for name in file.files}
+    with reading(path), open(path, "rb") as file:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
         if found["total"].shape != shape:
             raise ValueError(f"total must have shape {shape}; got {found['total'].shape}")
         return found

@@ -122,12 +122,14 @@ class Run:
 
     def died(self, index: int, error: Exception) -> RuntimeError:
         start, stop = self.rows[index]
-        text = f"a worker died while the rows {start}:{stop} of X were under way"
+        who, why = "a worker", f" ({type(error).__name__}: {error})"
         if isinstance(error, BrokenExecutor):
-            text += ", and its executor takes no more work: make a new one"
-        else:
-            text += f" ({type(error).__name__}: {error})"
-        return RuntimeError(f"{text}; {self.advice}")
+            why = ", and its executor takes no more work: make a new one"
+        elif isinstance(error, CancelledError):  # by Dask's client, which says no more
+            who, why = "the scheduler, or a worker,", ""
+        return RuntimeError(
+            f"{who} died while the rows {start}:{stop} of X were under way{why}; {self.advice}"
+        )
 
     def stop(self, take: Take | None) -> None:
         """Cancel what has not begun, and take what is finished."""

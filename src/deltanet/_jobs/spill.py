@@ -1,5 +1,6 @@
 """Arrays in memory as files, which the processes of a pool read: a pipe would carry every number twice."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,8 @@ def spilled(executor: Any, given: dict[str, Rows]) -> Iterator[dict[str, Rows]]:
     if not large or not isinstance(executor, ProcessPoolExecutor):
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="deltanet-", ignore_cleanup_errors=True) as folder:
+    prefix = f"deltanet-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield given | {name: written(Path(folder, f"{name}.npy"), given[name]) for name in large}
 
 

@@ -1,0 +1,96 @@
+"""What the tests of jobs need in other processes: rows that misbehave, and programs that are killed."""
+
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import deltanet as dn
+
+N, ROWS = 3200, 100  # 32 ranges
+
+
+def table():
+    """Any numbers: the k-th row is the same in every process."""
+    return np.sin(np.arange(N * 4.0)).reshape(N, 4)
+
+
+def net():
+    return dn.MLP([4, 6, 2], seed=0)
+
+
+class Rows:
+    """The table as rows that are read from nowhere."""
+
+    shape, dtype = (N, 4), np.dtype(np.float64)
+
+    def __getitem__(self, part):
+        return table()[part]
+
+
+class Killing(Rows):
+    """A reader of this row dies, as long as there are lives left in a folder."""
+
+    def __init__(self, row, lives):
+        self.row, self.lives = row, Path(lives)
+
+    def __getitem__(self, part):
+        if part.start <= self.row < part.stop:
+            for life in self.lives.iterdir():
+                life.unlink()
+                os._exit(1)
+        return super().__getitem__(part)
+
+
+class Failing(Rows):
+    """Reading this row is an error, as long as a file is there."""
+
+    def __init__(self, row, file):
+        self.row, self.file = row, file
+
+    def __getitem__(self, part):
+        if part.start <= self.row < part.stop and os.path.exists(self.file):
+            raise OSError("the disk has gone")
+        return super().__getitem__(part)
+
+
+class Slow(Rows):
+    """Rows that take their time."""
+
+    def __getitem__(self, part):
+        time.sleep(0.02)
+        return super().__getitem__(part)
+
+
+EXECUTORS = {
+    "here": lambda: None,
+    "threads": lambda: ThreadPoolExecutor(2),
+    "processes": lambda: ProcessPoolExecutor(2),
+}
+
+
+def small_ranges():
+    """Ranges of few rows, so that few rows make many."""
+    from deltanet._jobs import ranges
+
+    ranges.LEAST_ROWS, ranges.RANGE_WORK = ROWS, 1
+
+
+def main(checkpoint, kind):
+    """A job that prints the rows that are done, to be killed."""
+    small_ranges()
+    executor = EXECUTORS[kind]()
+
+    def tell(done, total):
+        print(done, flush=True)
+
+    tell(0, N)
+    result = net().ggn(Slow(), executor=executor, checkpoint=checkpoint, progress=tell)
+    np.save(f"{checkpoint}.npy", result)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
