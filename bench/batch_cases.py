@@ -15,13 +15,13 @@ SIZES = {
     "small": [10, 10, 10, 1],
     "8 MB": [10, 26, 26, 1],  # of J^T J
     "lm": [10, 50, 50, 1],
-    "many inputs": [256, 128, 8],
+    "many inputs": [256, 512, 256, 8],
 }
 PIECE = 10**5  # rows of a table that are made at once
 
 
 class Job:
-    """A tanh net and a table of N rows in a file, which is how a job has it; X if it fits into memory."""
+    """A tanh net and a table of N rows in a file: its path for a job, and X, a map of it, for a plain call."""
 
     def __init__(self, name, N, folder):
         self.sizes, self.N, self.path = SIZES[name], N, folder / "X.npy"
@@ -36,7 +36,7 @@ class Job:
 
     @property
     def X(self):
-        return np.load(self.path)
+        return np.load(self.path, mmap_mode="r")
 
 
 def pool(workers):
