@@ -16,7 +16,6 @@ dense         dense Jacobians beside the floor of the memory and the frameworks
 sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
-batch         sums through executors and checkpoints: their cost, two workers, memory of 10^7 rows
 import        how long the import takes
 """
 
@@ -26,7 +25,6 @@ import time
 from pathlib import Path
 
 from bench import (
-    batch,
     c_interface,
     cg,
     dense,
@@ -58,7 +56,6 @@ PARTS = {
     "sweep": sweep.sweep,
     "usual": usual.usual,
     "memory": memory.memory,
-    "batch": batch.batch,
     "import": imports.imports,
 }
 
