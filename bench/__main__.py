@@ -16,7 +16,7 @@ dense         dense Jacobians beside the floor of the memory and the frameworks
 sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
-batch         long tables: processes, executors, stores, beside the plain call and beside JAX
+stores        stores of long tables, beside the plain call, the write alone and JAX with np.save
 import        how long the import takes
 """
 
@@ -26,7 +26,6 @@ import time
 from pathlib import Path
 
 from bench import (
-    batch,
     c_interface,
     cg,
     dense,
@@ -37,6 +36,7 @@ from bench import (
     memory,
     nist,
     second,
+    stores,
     sweep,
     tiny,
     usual,
@@ -58,7 +58,7 @@ PARTS = {
     "sweep": sweep.sweep,
     "usual": usual.usual,
     "memory": memory.memory,
-    "batch": batch.batch,
+    "stores": stores.stores,
     "import": imports.imports,
 }
 
