@@ -17,6 +17,7 @@ sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
 stores        stores of long tables, beside the plain call, the write alone and JAX with np.save
+batch         sums through executors and checkpoints: their cost, two workers, memory of 10^7 rows
 import        how long the import takes
 """
 
@@ -26,6 +27,7 @@ import time
 from pathlib import Path
 
 from bench import (
+    batch,
     c_interface,
     cg,
     dense,
@@ -59,6 +61,7 @@ PARTS = {
     "usual": usual.usual,
     "memory": memory.memory,
     "stores": stores.stores,
+    "batch": batch.batch,
     "import": imports.imports,
 }
 
