@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from bench import structured, structured_dense
+from bench.long_table import INPUTS, SURROGATE, Job, turns
 from bench.peers import Jax, jax
-from bench.stores import INPUTS, SURROGATE, Job, turns
 
 BLOCKS = 2**14, 2**16  # rows: whichever is faster
 JOBS = {  # the formula, rows of the table, what dn.write is asked for
