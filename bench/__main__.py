@@ -17,6 +17,8 @@ sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
 batch         long tables: processes, executors, stores, beside the plain call and beside JAX
+stores        stores of long tables, beside the plain call, the write alone and JAX with np.save
+batch         sums through executors and checkpoints: their cost, two workers, memory of 10^7 rows
 import        how long the import takes
 """
 
@@ -37,6 +39,7 @@ from bench import (
     memory,
     nist,
     second,
+    stores,
     sweep,
     tiny,
     usual,
@@ -58,6 +61,7 @@ PARTS = {
     "sweep": sweep.sweep,
     "usual": usual.usual,
     "memory": memory.memory,
+    "stores": stores.stores,
     "batch": batch.batch,
     "import": imports.imports,
 }

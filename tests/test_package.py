@@ -66,6 +66,7 @@ def test_import_brings_in_no_extra(tmp_path):
     code = "import sys, deltanet; print(*sys.modules)"
     loaded = set(run([sys.executable, "-c", code], cwd=tmp_path).split())
     extras = {"typer", "rich", "onnx", "safetensors", "torch", "jax", "matplotlib", "pytest"}
+    extras |= {"zarr", "fsspec", "dask", "distributed", "pyarrow"}
     assert "deltanet._mlp" in loaded
     assert not loaded & (extras | {"scipy.special"})
 
@@ -96,6 +97,8 @@ def test_readme_command(command, folder):
         pytest.skip("this is the command that .ci/run takes from the README and runs")
     if "deltanet" in command:
         pytest.importorskip("typer", reason="the command line needs the extra 'cli'")
+    if ".zarr" in command:
+        pytest.importorskip("zarr", reason="a store needs the extra 'zarr'")
     if command.startswith(("bash ", "python bench/", "ruff ", "cython-lint ")):
         pytest.skip("a developer's command, not the installed package's")
     run(command, cwd=folder, shell=True)

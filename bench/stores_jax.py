@@ -5,28 +5,22 @@ from functools import partial
 
 import numpy as np
 
-import deltanet as dn
 from bench import structured, structured_dense
-from bench.batch_cases import Job, turns
+from bench.long_table import INPUTS, SURROGATE, Job, turns
 from bench.peers import Jax, jax
 
 BLOCKS = 2**14, 2**16  # rows: whichever is faster
 JOBS = {  # the formula, rows of the table, what dn.write is asked for
     "factors": (structured.jacobian, 2**20, {"form": "factors"}),
     "dense rows": (structured_dense.jacobian_dense, 2**17, {"form": "dense"}),
-    "dy/dx": (structured.input_jacobian, 2**20, {"form": "dense", "wrt": "inputs"}),
+    "dy/dx": (structured.input_jacobian, 2**20, INPUTS),
 }
 
 
 def beside_jax(report, folder):
     for name, (formula, N, form) in JOBS.items():
-        job, path = Job("surrogate", N, folder), folder / "ours.zarr"
-
-        def ours(job=job, path=path, form=form):
-            shutil.rmtree(path, ignore_errors=True)
-            dn.write(path, job.net, job.path, **form)
-
-        calls = {"deltanet": ours}
+        job, path = Job(SURROGATE, N, folder), folder / "ours.zarr"
+        calls = {"deltanet": partial(job.write, path, **form)}
         for rows in BLOCKS:
             for way, (f, arrays) in ways(name, formula, job, rows).items():
                 calls[f"{way}, {rows} rows"] = partial(saved, f, job.path, rows, folder / "jax")
