@@ -16,7 +16,6 @@ dense         dense Jacobians beside the floor of the memory and the frameworks
 sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
-batch         long tables: processes, executors, stores, beside the plain call and beside JAX
 stores        stores of long tables, beside the plain call, the write alone and JAX with np.save
 batch         sums through executors and checkpoints: their cost, two workers, memory of 10^7 rows
 import        how long the import takes
