@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deltanet import _io, _validate
 from deltanet._config import __version__
 from deltanet._jobs.checkpoint import same_job, same_machine
-from deltanet._jobs.identity import environment, net_hash
+from deltanet._jobs.identity import environment
 from deltanet._memory import human
 from deltanet._rows import rows as rows_of
 from deltanet._store.create import create
@@ -90,7 +90,7 @@ class Plan:
         if self.rows is None:  # those of the store
             layout = replace(layout, rows=stored.layout.rows)
         machine = environment()
-        told = attributes(layout, __version__, net_hash(self.net), machine)["deltanet"]
+        told = attributes(layout, __version__, self.net._token(), machine)["deltanet"]
         same_job(name, without(stored.about, "machine"), without(told, "machine"))
         found = stored.about.get("machine")
         same_machine(name, found if isinstance(found, dict) else {}, machine)
