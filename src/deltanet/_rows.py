@@ -65,7 +65,7 @@ class Rows:
         total = digest()
         for at in range(start, stop, _limits.COPY_SAMPLES):
             total.update(self[at : min(at + _limits.COPY_SAMPLES, stop)])
-        return total.digest()
+        return bytes(total.digest())
 
 
 def digest() -> Any:
