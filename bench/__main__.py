@@ -16,6 +16,7 @@ dense         dense Jacobians beside the floor of the memory and the frameworks
 sweep         time against N and P
 usual         torch.func, vmap(jacrev) and neural-tangents
 memory        what a verb takes beyond its result
+batch         long tables: processes, executors, stores, beside the plain call and beside JAX
 import        how long the import takes
 """
 
@@ -25,6 +26,7 @@ import time
 from pathlib import Path
 
 from bench import (
+    batch,
     c_interface,
     cg,
     dense,
@@ -56,6 +58,7 @@ PARTS = {
     "sweep": sweep.sweep,
     "usual": usual.usual,
     "memory": memory.memory,
+    "batch": batch.batch,
     "import": imports.imports,
 }
 

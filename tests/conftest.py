@@ -20,13 +20,23 @@ EXAMPLES = {
     "to_torch": ["torch"],
     "from_sklearn": ["sklearn"],
     "from_keras": ["keras", "torch"],
+    "write": ["zarr"],
+    "open": ["zarr"],
 }
+MODULES = {"deltanet.dask": ["dask.array"]}  # the same of all examples in a module
+
+
+def is_there(name):
+    """Whether a module can be imported, of which the package may be missing."""
+    root = name.partition(".")[0]
+    return all(importlib.util.find_spec(each) is not None for each in (root, name))
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        needed = EXAMPLES.get(item.name.rpartition(".")[2], [])
-        missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        owner, _, name = item.name.rpartition(".")
+        needed = MODULES.get(owner) or EXAMPLES.get(name, [])
+        missing = [name for name in needed if not is_there(name)]
         if missing and isinstance(item, pytest.DoctestItem):
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))
         if item.name.endswith(".export_fmu") and not any(map(shutil.which, ("cc", "gcc", "clang"))):

@@ -20,6 +20,7 @@ import deltanet as dn
 
 pytest.importorskip("typer", reason="the command line needs the extra deltanet[cli]")
 from deltanet import _cli
+from deltanet._cli import files
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
@@ -154,7 +155,7 @@ def test_writes_factors(run, bare):
 
 def test_keeps_the_dtype_and_many_blocks_agree(run, monkeypatch):
     dn.save(dn.load("net.npz").astype("float32"), "net32.npz")
-    monkeypatch.setattr(_cli, "BLOCK_BYTES", 1)  # one sample a block
+    monkeypatch.setattr(files, "BLOCK_BYTES", 1)  # one sample a block
     assert run("jacobian net32.npz X.npy -o J.npy")[0] == 0
     J = np.load("J.npy")
     assert J.dtype == np.float32
@@ -329,13 +330,13 @@ def test_overwrites_only_when_told(run):
 
 
 def test_does_not_overwrite_what_appeared_meanwhile(run, monkeypatch):
-    computed = _cli._write_npy
+    computed = files.write_npy
 
     def meanwhile(*args):
         write("J.npy", "of another run")
         return computed(*args)
 
-    monkeypatch.setattr(_cli, "_write_npy", meanwhile)
+    monkeypatch.setattr(files, "write_npy", meanwhile)
     assert_refused(run("jacobian net.npz X.npy -o J.npy"), "J.npy exists")
     assert Path("J.npy").read_text() == "of another run"
     assert sorted(os.listdir()) == ["J.npy", "X.npy", "net.npz"]
@@ -343,7 +344,7 @@ def test_does_not_overwrite_what_appeared_meanwhile(run, monkeypatch):
 
 def test_checks_the_disk_before_it_writes(run, monkeypatch):
     full = type("usage", (), {"free": 100})
-    monkeypatch.setattr(_cli.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: full)
     for out in ("J.npy", "J.npz"):
         assert_refused(run(f"jacobian net.npz X.npy -o {out}"), "100 bytes are free")
     assert sorted(os.listdir()) == ["X.npy", "net.npz"]

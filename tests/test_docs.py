@@ -34,7 +34,8 @@ def everything():
         if inspect.isclass(getattr(dn, name)):
             names |= public(getattr(dn, name), f"{name}.")
     made = {name for name, each in vars(dn.testing).items() if is_own(name, each)}
-    return names | {f"testing.{name}" for name in made}
+    names |= {f"testing.{name}" for name in made}
+    return names | {f"dask.{name}" for name in dn.dask.__all__}
 
 
 def is_own(name, each):

@@ -232,7 +232,7 @@ def by_timer_of_verbs():
 SCAN = """
 import threadpoolctl
 from threadpoolctl import ThreadpoolController
-from deltanet._cli import _ending_on_signals
+from deltanet._cli.failures import ending_on_signals
 threadpoolctl._HAS_PROCFS, threadpoolctl.dllist = False, None  # as versions before 3.8 do it
 signature = ctypes.CFUNCTYPE
 def slow(function, first=[True]):
@@ -243,7 +243,7 @@ def slow(function, first=[True]):
         return function(*arguments)
     return call
 ctypes.CFUNCTYPE = lambda *types: lambda function: signature(*types)(slow(function))
-with _ending_on_signals():
+with ending_on_signals():
     _parallel.search()
     time.sleep(15)
 """

@@ -12,6 +12,7 @@ PACKAGE = """
     KFAC MLP Fit Jacobian MixedHessian fit residuals load save testing
     from_torch from_sklearn from_keras from_flax register_activation
     __version__ show_config get_include get_num_threads set_num_threads cache_info clear_cache
+    write open
 """
 MEMBERS = {
     "MLP": """
@@ -39,7 +40,10 @@ MEMBERS = {
     "a step": "loss damping gradient accepted validation seconds iterations count index",
     "testing": "Check check_jacobian",
     "testing.Check": "errors input_error tolerance oracle passed",
+    "dask": "Factors jacobian input_jacobian ggn ggn_diagonal kfac covariance",
+    "dask.Factors": "outputs deltas inputs",
 }
+PUBLIC_MODULES = {"testing", "dask"}
 
 
 def objects():
@@ -60,6 +64,8 @@ def objects():
         "a step": steps[0],
         "testing": dn.testing,
         "testing.Check": dn.testing.check_jacobian(net, X),
+        "dask": dn.dask,
+        "dask.Factors": dn.dask.Factors(None, (), ()),
     }
 
 
@@ -72,7 +78,7 @@ def public(thing):
 
 def test_of_the_package():
     assert set(dir(dn)) == set(PACKAGE.split())
-    assert sorted(dn.__all__) == dir(dn)
+    assert sorted([*dn.__all__, "open"]) == dir(dn)
     for name in dn.__all__:
         assert getattr(dn, name) is not None
 
@@ -88,27 +94,28 @@ def test_of_an_object(name):
     assert public(OBJECTS[name]) == set(MEMBERS[name].split())
 
 
-@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ("J.T", "testing")])
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ("J.T", *PUBLIC_MODULES)])
 def test_of_its_class(name):
     """No more than the object has: no method that only some objects show, no constant of the class."""
     assert public(type(OBJECTS[name])) <= set(MEMBERS[name].split())
 
 
 def test_a_public_name_is_imported_in_one_way():
-    """No public module but `testing`, which holds none of the package's names."""
+    """No public module but two, which hold none of the package's names."""
     root = files("deltanet")
     modules = {
         path.name.removesuffix(".py") for path in root.iterdir() if path.name.endswith(".py")
     }
     packages = {path.name for path in root.iterdir() if path.joinpath("__init__.py").is_file()}
-    assert {name for name in modules | packages if not name.startswith("_")} == {"testing"}
-    assert not set(dn.testing.__all__) & set(dn.__all__)
+    assert {name for name in modules | packages if not name.startswith("_")} == PUBLIC_MODULES
+    for name in PUBLIC_MODULES:
+        assert not set(getattr(dn, name).__all__) & set(dn.__all__)
 
 
 def test_what_is_bound_and_no_module_is_listed():
     """Nothing but the listed names and modules of the package: no `dn.np`, no `dn.Path`."""
     bound = {name for name in vars(dn) if not name.startswith("_")}
-    assert bound <= set(PACKAGE.split())
+    assert bound <= set(PACKAGE.split()) | PUBLIC_MODULES
 
 
 def test_the_types_are_in_the_package():

@@ -65,7 +65,7 @@ def test_no_other_exception_comes_out(tmp_path, monkeypatch, kind, read):
     if read == "load":
         monkeypatch.setitem(_io.READERS, ".npz", fail)
     else:
-        monkeypatch.setattr(_io.table._npy, "check_directory", fail)
+        monkeypatch.setattr(_io._npy, "check_directory", fail)
     with pytest.raises(ValueError, match=r"net\.npz: .*why"):
         dn.load(path) if read == "load" else read_table(path, 3)
 

@@ -13,6 +13,8 @@ from deltanet._mixed_hessian import MixedHessian
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
 from deltanet._register import register_activation
+from deltanet._store import open as open  # not in __all__: `import *` leaves Python's own alone
+from deltanet._store import write
 
 __all__ = [
     "KFAC",
@@ -37,10 +39,12 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "testing",
+    "write",
 ]
 
 
 if _typing.TYPE_CHECKING:
+    from deltanet import dask as dask
     from deltanet import testing
 else:
 
@@ -50,9 +54,13 @@ else:
             import deltanet.testing
 
             return deltanet.testing
+        if name == "dask":  # not in __all__: it would hide the package in `from deltanet import *`
+            import deltanet.dask
+
+            return deltanet.dask
         raise AttributeError(f"module 'deltanet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """The public names, without the modules that hold them."""
-    return sorted(__all__)
+    return sorted([*__all__, "open"])

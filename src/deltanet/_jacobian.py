@@ -1068,8 +1068,9 @@ class Transposed:
 
     __array_ufunc__ = None
 
-    def __init__(self, J: Jacobian) -> None:
+    def __init__(self, J: Any) -> None:
         self.T = J
 
     def __matmul__(self, u: ArrayLike) -> Array:
-        return self.T.rmatvec(u)
+        product: Array = self.T.rmatvec(u)
+        return product

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import blas, eigh
 
 from deltanet import _memory, _parallel, _validate
+from deltanet._tokens import token
 from deltanet._types import Array
 
 Pair = tuple[Array, Array]
@@ -136,6 +137,12 @@ class KFAC:
         layers = f"{len(self)} layer" + "s" * (len(self) != 1)
         damped = ", damped" if self._pairs is None else ""
         return f"KFAC({layers}, P={self._size}, dtype='{self._dtype}'{damped})"
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """What Dask makes keys of: the same for equal factors, also if their eigenvalues are known."""
+        layers: Sequence[Sequence[Array]] = self._spectra if self._pairs is None else self._pairs
+        arrays = [array for layer in layers for array in layer]
+        return "deltanet.KFAC", token(self._pairs is None, self._biases, self._dtype, *arrays)
 
     def __len__(self) -> int:
         return len(self._shapes)

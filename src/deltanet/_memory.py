@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from deltanet import _limits
@@ -11,7 +12,7 @@ from deltanet._machine import available_memory as available_memory
 from deltanet._types import DType, Shape
 
 
-def room(shape: Shape, kind: DType, what: str, instead: str) -> None:
+def room(shape: Shape, kind: np.dtype[Any], what: str, instead: str) -> None:
     """Raise MemoryError if an array of this shape exceeds the memory available."""
     nbytes = math.prod(shape) * kind.itemsize
     if nbytes < _limits.WORTH_A_LOOK_BYTES:

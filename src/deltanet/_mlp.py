@@ -16,6 +16,7 @@ from deltanet._jacobian import FRESH, Jacobian
 from deltanet._kfac import KFAC
 from deltanet._labels import Labels
 from deltanet._mixed_hessian import MixedHessian
+from deltanet._tokens import token
 from deltanet._types import (
     Activation,
     Array,
@@ -450,7 +451,14 @@ class MLP:
 
     # Evaluation
 
-    def __call__(self, X: ArrayLike, out: Array | None = None, threads: int | None = None) -> Array:
+    def __call__(
+        self,
+        X: ArrayLike,
+        out: Array | None = None,
+        threads: int | None = None,
+        *,
+        reproducible: bool = False,
+    ) -> Array:
         """y, the outputs.
 
         Parameters
@@ -460,6 +468,9 @@ class MLP:
             C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -478,17 +489,30 @@ class MLP:
         >>> dn.MLP([3, 8, 2], seed=0)([[0.1, 0.2, 0.3]]).shape
         (1, 2)
         """
-        if threads is None and out is None:
+        if threads is None and out is None and not reproducible:
             y = self._engine.outputs(X)
             if y is not None:
                 return y
         given = X
         X, lead = self._samples(X)
         y = self._result(out, (*lead, self._sizes[-1]), "the outputs", "pass blocks of X", X, given)
-        self._engine.run(lead[0] if lead else 1, X=X, y=y, threads=_validate.count(threads))
+        self._engine.run(
+            lead[0] if lead else 1,
+            X=X,
+            y=y,
+            threads=_validate.count(threads),
+            reproducible=reproducible,
+        )
         return y
 
-    def jacobian(self, X: ArrayLike, wrt: Wrt = None, threads: int | None = None) -> Jacobian:
+    def jacobian(
+        self,
+        X: ArrayLike,
+        wrt: Wrt = None,
+        threads: int | None = None,
+        *,
+        reproducible: bool = False,
+    ) -> Jacobian:
         """dy/dtheta in its factors: never N * m * P numbers.
 
         ``delta^(k-1) = delta^(k) W^(k) diag(f'(v^(k-1)))`` from ``delta^(L) = diag(f'(v^(L)))``.
@@ -500,6 +524,9 @@ class MLP:
             The parameters to keep, all by default: see `Jacobian.restrict`. P is then their count.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -524,16 +551,21 @@ class MLP:
         >>> J.shape, J.outputs.shape, J.deltas[0].shape, J.inputs[0].shape
         ((1, 2, 50), (1, 2), (1, 2, 8), (1, 3))
         """
-        if threads is None and wrt is None:
+        if threads is None and wrt is None and not reproducible:
             buffer = self._engine.factors(X)
             if buffer is not None:
                 return Jacobian(
                     self._engine, self._sizes, self._kept, self._single, buffer, self._labels
                 )
-        return self._factors(X, wrt, threads)
+        return self._factors(X, wrt, threads, reproducible)
 
     def _factors(
-        self, X: ArrayLike, wrt: Wrt, threads: int | None, Jx: Array | None = None
+        self,
+        X: ArrayLike,
+        wrt: Wrt,
+        threads: int | None,
+        reproducible: bool,
+        Jx: Array | None = None,
     ) -> Jacobian:
         """The Jacobian, and with Jx also dy/dx from the same pass."""
         X, lead = self._samples(X)
@@ -552,10 +584,13 @@ class MLP:
             kept_inputs=J.inputs,
             kept_deltas=J.deltas,
             threads=_validate.count(threads),
+            reproducible=reproducible,
         )
         return J
 
-    def linearize(self, X: ArrayLike, threads: int | None = None) -> tuple[Array, Array, Jacobian]:
+    def linearize(
+        self, X: ArrayLike, threads: int | None = None, *, reproducible: bool = False
+    ) -> tuple[Array, Array, Jacobian]:
         """y, dy/dx and dy/dtheta in its factors, from one pass.
 
         Parameters
@@ -563,6 +598,9 @@ class MLP:
         X : (N, n_0) or (n_0,) array_like
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -587,7 +625,7 @@ class MLP:
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])
         Jx = _memory.empty(shape, self.dtype, "dy/dx", "pass blocks of X")
-        J = self._factors(X, None, threads, Jx)
+        J = self._factors(X, None, threads, reproducible, Jx)
         return J.outputs, Jx, J
 
     def jacobian_dense(
@@ -596,6 +634,8 @@ class MLP:
         wrt: Wrt = None,
         out: Array | None = None,
         threads: int | None = None,
+        *,
+        reproducible: bool = False,
     ) -> Array:
         """dy/dtheta as one array, in one fused pass over blocks of samples.
 
@@ -610,6 +650,9 @@ class MLP:
             C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -634,7 +677,7 @@ class MLP:
         >>> net.jacobian_dense([[0.1, 0.2, 0.3]]).shape
         (1, 2, 50)
         """
-        if wrt is None and (threads is None or _validate.count(threads)):
+        if wrt is None and not reproducible and (threads is None or _validate.count(threads)):
             J = self._engine.rows(X, out)
             if J is not None:
                 return J
@@ -650,11 +693,17 @@ class MLP:
             J=out,
             threads=_validate.count(threads),
             stream=stream,
+            reproducible=reproducible,
         )
         return out
 
     def input_jacobian(
-        self, X: ArrayLike, out: Array | None = None, threads: int | None = None
+        self,
+        X: ArrayLike,
+        out: Array | None = None,
+        threads: int | None = None,
+        *,
+        reproducible: bool = False,
     ) -> Array:
         """dy/dx = delta^(1) W^(1) diag(1 / input_scale).
 
@@ -665,6 +714,9 @@ class MLP:
             C-contiguous, writable, sharing no memory with an argument or `params`.
         threads : int, optional
             See `set_num_threads`, whose number is the default where the work is large enough.
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -684,7 +736,7 @@ class MLP:
         >>> net.input_jacobian([1.0, 1.0])
         array([[2., 3.]])
         """
-        if threads is None or _validate.count(threads):
+        if not reproducible and (threads is None or _validate.count(threads)):
             Jx = self._engine.rows(X, out, True)
             if Jx is not None:
                 return Jx
@@ -692,7 +744,13 @@ class MLP:
         X, lead = self._samples(X)
         shape = (*lead, self._sizes[-1], self._sizes[0])
         out = self._result(out, shape, "input_jacobian", "pass blocks of X", X, given)
-        self._engine.run(lead[0] if lead else 1, X=X, Jx=out, threads=_validate.count(threads))
+        self._engine.run(
+            lead[0] if lead else 1,
+            X=X,
+            Jx=out,
+            threads=_validate.count(threads),
+            reproducible=reproducible,
+        )
         return out
 
     # Fused from X on: X of any length, also a memory map, and nothing but the result is made
@@ -705,6 +763,8 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        reproducible: bool = False,
     ) -> Array:
         """J v: the change of the outputs for a change v of the parameters, forward without any delta.
 
@@ -723,6 +783,9 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -742,7 +805,7 @@ class MLP:
         >>> bool(np.allclose(net.jvp(X, net.params), net.jacobian(X) @ net.params))
         True
         """
-        return _verbs.jvp(self._source(X, wrt), v, out, threads, progress)
+        return _verbs.jvp(self._source(X, wrt, reproducible), v, out, threads, progress)
 
     def vjp(
         self,
@@ -1061,6 +1124,8 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        reproducible: bool = False,
     ) -> Array:
         """The squared norms of the rows of J: the diagonal of `gram`.
 
@@ -1077,6 +1142,9 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -1096,7 +1164,7 @@ class MLP:
         >>> bool(np.allclose(net.row_norms_squared(X), (net.jacobian_dense(X) ** 2).sum(axis=-1)))
         True
         """
-        return _verbs.row_norms_squared(self._source(X, wrt), out, threads, progress)
+        return _verbs.row_norms_squared(self._source(X, wrt, reproducible), out, threads, progress)
 
     def gram(
         self,
@@ -1159,6 +1227,8 @@ class MLP:
         out: Array | None = None,
         threads: int | None = None,
         progress: Progress = None,
+        *,
+        reproducible: bool = False,
     ) -> Array:
         """J Sigma J^T of each sample: see `Jacobian.covariance`.
 
@@ -1175,6 +1245,9 @@ class MLP:
             See `set_num_threads`, whose number is the default where the work is large enough.
         progress : callable or bool, optional
             Called with (samples done, N); True for a bar (extra: cli).
+        reproducible : bool
+            Whether a sample's part is to have the same bits beside any other samples, and alone. By
+            default one that is alone takes a shorter way, and may differ by rounding.
 
         Returns
         -------
@@ -1194,7 +1267,7 @@ class MLP:
         >>> net.covariance(X, 0.1).shape
         (3, 2, 2)
         """
-        return _verbs.covariance(self._source(X, wrt), Sigma, out, threads, progress)
+        return _verbs.covariance(self._source(X, wrt, reproducible), Sigma, out, threads, progress)
 
     # Second derivatives
 
@@ -1552,7 +1625,7 @@ class MLP:
             X = _validate.ready(_validate.samples(X, self._sizes[0], self.dtype), self.dtype)
         return X, X.shape[:-1]
 
-    def _source(self, X: ArrayLike, wrt: Wrt) -> _verbs.Source:
+    def _source(self, X: ArrayLike, wrt: Wrt, reproducible: bool = False) -> _verbs.Source:
         """X as a source of factors, for the verbs."""
         kept = self._keep(wrt)
         rows: Array = (
@@ -1560,7 +1633,14 @@ class MLP:
         )
         read = (X, rows, self._params)
         return _verbs.Source(
-            self._engine, self._sizes, self.dtype, kept, rows.shape[:-1], X=rows, read=read
+            self._engine,
+            self._sizes,
+            self.dtype,
+            kept,
+            rows.shape[:-1],
+            X=rows,
+            read=read,
+            reproducible=reproducible,
         )
 
     def _job(
@@ -1654,3 +1734,9 @@ class MLP:
         scalings = (*input_scaling, *output_scaling)
         state = {"_labels": self._labels.copy()}
         return MLP.from_layers, (*blocks, self.activations, *scalings, self.dtype.str), state
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """What Dask makes keys of: the same for nets that are equal in every number and label."""
+        arrays = [array for pair in self._scaling for array in pair or (None, None)]
+        table = self._sizes, self._pairs, self._kept.biases, sorted(self._labels.items())
+        return "deltanet.MLP", token(table, self._params, *arrays)

@@ -102,9 +102,9 @@ def opened(X: Any, shape: Shape, name: str) -> Any:
     if paths is not None:
         if len(shape) != 1:
             raise TypeError(f"{name} must be an array; got {len(paths)} files")
-        from deltanet._io.table import open_table
+        from deltanet._io.table import open_tables
 
-        tables = [opened(open_table(path, shape[0]), shape, name) for path in paths]
+        tables = open_tables(paths, shape[0])
         return tables[0] if len(tables) == 1 else Chain(tables, shape)
     if isinstance(X, np.memmap):
         return mapped(X, name)
@@ -143,7 +143,11 @@ class Chain:
     def __init__(self, tables: Sequence[Any], shape: Shape) -> None:
         self.tables = tables
         self.ends = np.cumsum([table.shape[0] for table in tables])
+        self.dtype = np.result_type(*(table.dtype for table in tables))
         self.shape: Shape = (int(self.ends[-1]), *shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     def __getitem__(self, part: slice) -> NDArray[Any]:
         start, stop, _ = part.indices(self.shape[0])
@@ -184,7 +188,12 @@ class Mapped:
         if self.array is None:
             with open(self.path, "rb") as file:
                 bytes_ = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self.array = np.ndarray(self.shape, self.dtype, bytes_, self.offset, self.strides)
+            try:
+                self.array = np.ndarray(self.shape, self.dtype, bytes_, self.offset, self.strides)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"{self.path} holds {len(bytes_)} bytes: fewer than when it was opened"
+                ) from None
         return self.array[part]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -432,6 +432,67 @@ def weights(H: ArrayLike, lead: tuple[int, ...], m: int, kind: DType) -> Array:
     return ready(array, kind)
 
 
+Chunks = tuple[float, ...]  # lengths along the samples; NaN is one that is not known
+
+
+def chunked_samples(shape: tuple[float, ...], kind: np.dtype[Any], width: int) -> None:
+    """X as an array in chunks of which only shape and dtype are known."""
+    numbers(np.empty(0, kind), "X")
+    if len(shape) != 2 or shape[1] != width:
+        raise ValueError(f"X must have shape (N, {width}); got {shape}")
+
+
+def with_known_chunks(H: object, rows: Chunks) -> None:
+    """H as an array without chunks, beside samples in chunks of `rows`."""
+    if any(map(math.isnan, rows)):
+        raise TypeError(
+            "H must be a Dask array, or a column of the same dataframe, where the lengths of X's chunks are "
+            f"not known; got {type(H).__name__}. X.compute_chunk_sizes() makes them known"
+        )
+
+
+def chunked_weights(
+    shape: tuple[float, ...], kind: np.dtype[Any], chunks: Chunks, rows: Chunks, m: int
+) -> bool:
+    """H (N,) or (N, m, m) in chunks, for samples in chunks of `rows`; whether all lengths are known."""
+    numbers(np.empty(0, kind), "H")
+    known = not any(map(math.isnan, chunks + rows))
+    if shape[1:] not in ((), (m, m)) or (known and shape[0] != sum(rows)):
+        N = int(sum(rows)) if known else "N"
+        raise ValueError(f"H must have shape {spelled(N)} or {spelled(N, m, m)}; got {shape}")
+    if not known and len(chunks) != len(rows):
+        raise ValueError(
+            f"H must have as many chunks as X, {len(rows)}, where their lengths are not known; got "
+            f"{len(chunks)}"
+        )
+    return known
+
+
+def columns_of_inputs(labels: list[Any], names: list[str] | None, width: int) -> list[Any] | None:
+    """Which columns of a dataframe are the inputs of a net: those of their names; None is all of them."""
+    if names is None:
+        if len(labels) != width:
+            raise ValueError(
+                f"X must have {width} columns, one for each input, where the net has no input_names; got "
+                f"{len(labels)}: {labels}"
+            )
+        return None
+    wrong = [name for name in names if labels.count(name) != 1]
+    if wrong:
+        raise ValueError(
+            f"X must have one column for each of the net's input_names; {wrong[0]!r} is there "
+            f"{labels.count(wrong[0])} times in {labels}"
+        )
+    return names
+
+
+def column(label: object, kind: Any) -> None:
+    """A column of a dataframe, whose dtype may be one of pandas: it holds real numbers."""
+    kind = getattr(kind, "numpy_dtype", kind)
+    if not (isinstance(kind, np.dtype) and np.can_cast(kind, np.float32, "same_kind")):
+        raise TypeError(f"column {label!r} of X must hold real numbers; got dtype {kind}")
+
+
 NAMES_OF_WRT = "None, 'last', 'weights', 'biases', a list of layers, or a boolean vector"
 
 

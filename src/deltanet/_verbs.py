@@ -40,6 +40,8 @@ class Source:
         What a result must share no memory with.
     rows : int, optional
         Rows of J a sample, which factors may have in place of the outputs of a net: `m`.
+    reproducible : bool
+        Whether the bits of one sample depend on no other.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Source:
         factors: Any = None,
         read: Sequence[Any] = (),
         rows: int | None = None,
+        reproducible: bool = False,
     ) -> None:
         self.engine, self.sizes, self.dtype, self.kept = engine, sizes, dtype, kept
         self.lead, self.X, self.factors, self.read = lead, X, factors, read
         self.N, self.m = (lead[0] if lead else 1), (sizes[-1] if rows is None else rows)
+        self.reproducible = reproducible
 
     def result(
         self, out: Array | None, shape: Shape, what: str, *others: Array, instead: str = BLOCKS
@@ -93,7 +97,13 @@ class Source:
         if not progress and (self.factors is not None or self.is_whole()):
             _, given = next(self.pieces())
             self.engine.run(
-                self.N, self.kept.columns, **given, **wanted, add=False, threads=threads
+                self.N,
+                self.kept.columns,
+                **given,
+                **wanted,
+                add=False,
+                threads=threads,
+                reproducible=self.reproducible,
             )
             return
 
@@ -107,6 +117,7 @@ class Source:
                 add=part.start > 0,
                 threads=threads,
                 progress=report,
+                reproducible=self.reproducible,
             )
 
         self.each(piece, progress)
@@ -356,19 +367,49 @@ def kfac(
     progress: Progress = None,
 ) -> KFAC:
     """The pairs (A, B) of each kept layer."""
-    H, layers = source.weights(H), source.kept.layers
-    sides = [n for pair in _validate.kronecker_shapes(layers, source.sizes) for n in pair]
+    sums = kfac_sums(source, H, threads, progress)
+    return kfac_of(sums, source.N, source.kept.layers, source.sizes, threads)
+
+
+def kfac_sums(
+    source: Source,
+    H: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Array:
+    """``sum_s [h 1]^T [h 1]`` and ``sum_s delta^T H delta`` of each kept layer, one behind the other.
+
+    Their upper halves mean nothing.
+    """
+    H = source.weights(H)
+    sides = kfac_sides(source.kept.layers, source.sizes)
     length = sum(n * n for n in sides)
     buffer = source.result(None, (length,), "kfac", instead="use ggn_diagonal()")
     source.run(threads, progress, ("H",) if H is not None else (), kfac=buffer, H=H)
+    return buffer
+
+
+def kfac_sides(layers: _validate.Places, sizes: tuple[int, ...]) -> list[int]:
+    """n_a, n_b of each kept layer."""
+    return [n for pair in _validate.kronecker_shapes(layers, sizes) for n in pair]
+
+
+def kfac_of(
+    sums: Array,
+    N: int,
+    layers: _validate.Places,
+    sizes: tuple[int, ...],
+    threads: int | None = None,
+) -> KFAC:
+    """The pairs (A, B), laid over `kfac_sums` of N samples."""
     factors, at = [], 0
-    for n in sides:
-        factors.append(buffer[at : at + n * n].reshape(n, n))
+    for n in kfac_sides(layers, sizes):
+        factors.append(sums[at : at + n * n].reshape(n, n))
         at += n * n
     pairs = list(zip(factors[::2], factors[1::2], strict=True))
-    tiles.mirror(factors, [1 / max(1, source.N), 1] * len(pairs), threads)
+    tiles.mirror(factors, [1 / max(1, N), 1] * len(pairs), threads)
     biases = tuple(bias for *_, bias in layers)
-    return KFAC.__new__(KFAC)._fill(pairs, biases, source.dtype)
+    return KFAC.__new__(KFAC)._fill(pairs, biases, sums.dtype)
 
 
 def gram(
@@ -541,9 +582,10 @@ def turned(
     threads: int | None,
 ) -> Matrices:
     """([h 1] A (N, n_a), delta B (N, m, n_b)) of a layer, of its parts that are kept."""
+    one, m = (1, delta.shape[1]) if source.reproducible else (None, None)
     kept = ([h] if weights else []) + ([np.ones((len(h), 1), h.dtype)] if bias else [])
     h1 = np.concatenate(kept, axis=1)
     g, d = np.zeros_like(h1), np.zeros_like(delta)
-    tiles.multiply(g, h1, A, threads)
-    tiles.multiply(d.reshape(-1, len(B)), delta.reshape(-1, len(B)), B, threads)
+    tiles.multiply(g, h1, A, threads, one)
+    tiles.multiply(d.reshape(-1, len(B)), delta.reshape(-1, len(B)), B, threads, m)
     return g, d

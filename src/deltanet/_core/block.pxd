@@ -288,7 +288,7 @@ cdef inline void block_sinks(const Job* job, Space* at, floating zero, Py_ssize_
         if job.form == LOW_RANK:
             from_directions(C, <floating*> at.JU, job.columns, layout)
         elif job.form == FULL:
-            from_rows(C, J, J + N * r * P, <const floating*> job.Sigma, P, layout)
+            from_rows(C, J, J + N * r * P, <const floating*> job.Sigma, P, r if job.reproducible else N * r, layout)
         mirror_lanes(C, layout)
         unload(<floating*> job.covariance + start * r * r, r * r, C, r * r, N, B, job.context)
 

@@ -1,4 +1,4 @@
 from deltanet._core.net cimport Context
 
-cdef Context CONTEXT
+cdef Context CONTEXT, REPRODUCIBLE
 cdef int check() except -1

@@ -13,7 +13,8 @@ VARIABLE = "DELTANET_SIMD"
 NAMES = ("baseline", "avx2", "avx512")[:dn_simd_best() + 1]
 _asked = os.environ.get(VARIABLE) or NAMES[-1]
 SIMD = _asked if _asked in NAMES else NAMES[-1]
-CONTEXT = Context(NAMES.index(SIMD), dn_has_tiles(NAMES.index(SIMD)))
+CONTEXT = Context(NAMES.index(SIMD), dn_has_tiles(NAMES.index(SIMD)), True)
+REPRODUCIBLE = Context(CONTEXT.simd, CONTEXT.tiles, False)
 cdef bint REFUSED = SIMD != _asked
 
 

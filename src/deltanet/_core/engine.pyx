@@ -18,7 +18,7 @@ from deltanet import _limits, _parallel
 from deltanet._core.activation cimport couples
 from deltanet._core.arrays cimport data
 from deltanet._core.block cimport run_block
-from deltanet._core.context cimport CONTEXT, check
+from deltanet._core.context cimport CONTEXT, REPRODUCIBLE, check
 from deltanet._core.hold cimport limit_thread
 from deltanet._core.lone cimport Handle, Lone, evaluate, factors, open_work
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
@@ -131,7 +131,7 @@ cdef class Engine:
             kept_deltas=None, J=None, Jx=None, Jv=None, v=None, u=None, H=None, vjp=None, diagonal=None, ggn=None,
             kfac=None, norms=None, covariance=None, Sigma=None, HJ=None, first_weight=None, lanes_kept=None, B=None,
             bint interleaved=False, Py_ssize_t r=0, bint add=True, Y=None, int half=WHOLE,
-            Activations activations=None, threads=None, progress=None, stream=None):
+            Activations activations=None, threads=None, progress=None, stream=None, bint reproducible=False):
         """Evaluate whatever is given an array, for N samples.
 
         The source is X (N, n_0), or the factors `inputs` and `deltas`, lists of one array a layer, None where it
@@ -144,7 +144,8 @@ cdef class Engine:
         With Y (N, m), y is f(X) - Y, and may be the u. The first half of a pass, `half` = FIRST, has the arguments of
         the second and makes y alone; `activations`, if they are given, spare the second what the first has computed.
         `columns` are the kept ones, `r` the rows a sample of given deltas, m if it is 0. `stream` says whether J is
-        written past the caches: by default if it is large.
+        written past the caches: by default if it is large. `reproducible`: the bits of what has one row a sample
+        depend on no other sample; a lone one takes the lanes, too.
         """
         cdef Call call = Call(self, threads, progress)
         cdef Job* job = &call.job
@@ -160,6 +161,8 @@ cdef class Engine:
         job.HJ, job.lanes_kept, job.interleaved, job.add = data(HJ), data(lanes_kept), interleaved, add
         job.Y, job.half = data(Y), half
         job.full_H = H is not None and (<object> H).ndim == 3
+        if reproducible:
+            job.reproducible, job.context = True, &REPRODUCIBLE
         job.wanted = (
             OUTPUTS * (y is not None and half != SECOND) | FACTORS * (kept_deltas is not None)
             | DENSE_ROWS * (J is not None) | INPUT_JACOBIAN * (Jx is not None) | VJP * (vjp is not None)

@@ -44,7 +44,8 @@ cdef struct Failure:           # of Python functions; the kernels themselves can
 
 cdef struct Context:           # constant: what the processor has
     int simd                   # vector instructions to use: see simd.h
-    bint tiles                 # whether products go to tile.h, else to BLAS
+    bint tiles                 # whether products go to tile.h
+    bint blas                  # or else to BLAS, whose bits depend on how many columns a product has; else to loops
 
 cdef struct Team:              # the threads that share a block; a team of one owns all of it
     int rank, size

@@ -98,6 +98,7 @@ cdef struct Job:
     Py_ssize_t blocks, lanes       # 0 lanes: nothing is summed
     bint shared                    # all threads work on one block at a time
     bint stream                    # J is written past the caches
+    bint reproducible              # bits of a sample do not depend on N
     double work                    # multiplications and stores of a sample
     Failure* failure               # of the functions of a registered activation
 
@@ -234,11 +235,16 @@ cdef inline Py_ssize_t ggn_length(const Job* job) noexcept nogil:
     return job.P * job.P if job.wanted & GGN else 0
 
 
+cdef inline bint is_lone(const Job* job) noexcept nogil:
+    """Whether this is one sample, by plain loops, whose sums have another order."""
+    return job.N == 1 and not job.reproducible
+
+
 cdef inline Py_ssize_t layers_by_rows(const Job* job, Py_ssize_t itemsize) noexcept nogil:
     """Below which layer delta is made of the rows above and W, if W has rows of some whole vectors; 0: of none."""
     cdef const Layer* above
     cdef Py_ssize_t row, k = job.lowest
-    if job.wanted & ~OUTPUTS != FACTORS or job.X == NULL or job.N == 1 or not job.context.tiles:
+    if job.wanted & ~OUTPUTS != FACTORS or job.X == NULL or is_lone(job) or not job.context.tiles:
         return 0
     while k < job.net.L - 1:
         above = &job.net.layer[k + 1]
@@ -269,7 +275,7 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
     if not told:
         parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
-        job.B = 1 if job.N == 1 else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
+        job.B = 1 if is_lone(job) else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))

@@ -1,5 +1,5 @@
-# Row-major products: register tiles (tile.h), or SciPy's BLAS if the processor has no AVX2; a lone sample
-# takes plain loops (loops.h). The only file that calls SciPy's gemm and syrk.
+# Row-major products: register tiles (tile.h), or, if the processor has no AVX2, SciPy's BLAS, or loops where bits
+# must not depend on the batch; a lone sample takes plain loops (loops.h). The only file that calls SciPy's gemm and syrk.
 #
 # Row-major C = A B is column-major C^T = B^T A^T, so the operands of BLAS change places and sizes M and N
 # with them. BLAS's beta = 0 is not trusted with NaN in C. Sizes fit a blas_int: the Python side checks that.
@@ -56,7 +56,23 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
                 first = start[i] if start != NULL else 0
                 for j in range(N):
                     C[o * cset + i * ldc + j] = first
-        gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
+        if context.blas:
+            gemm(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
+        else:
+            add_product(C + o * cset, ldc, A, ai, ak, B + o * bset, ldb, M, N, K)
+
+
+cdef inline void add_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
+                             const floating* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N,
+                             Py_ssize_t K) noexcept nogil:
+    """C := C + A B by loops: one chain of sums a number"""
+    cdef Py_ssize_t i, j, k
+    cdef floating a
+    for i in range(M):
+        for k in range(K):
+            a = A[i * ai + k * ak]
+            for j in range(N):
+                C[i * ldc + j] += a * B[k * ldb + j]
 
 
 cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,

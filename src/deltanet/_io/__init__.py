@@ -139,11 +139,17 @@ def load_and_tell(
     known({**READERS, ".onnx": None}, suffix, path, READ_BY)
     with reading(path):  # nothing else catches: whatever a file does, it ends here
         content = _read(path, suffix, activation, output, prefix, keys)
-        labels = content.layers.pop("labels", {})
-        net = MLP.from_layers(**content.layers, dtype=dtype)
-        for name, value in labels.items():
-            setattr(net, name, value)
+        net = built(content, dtype)
     return net, content.notes
+
+
+def built(content: Content, dtype: DTypeLike | None) -> MLP:
+    """The net of what a file holds."""
+    labels = content.layers.pop("labels", {})
+    net = MLP.from_layers(**content.layers, dtype=dtype)
+    for name, value in labels.items():
+        setattr(net, name, value)
+    return net
 
 
 def _read(
@@ -189,16 +195,21 @@ def save(net: MLP, path: Path_) -> None:
     """
     suffix = Path(path).suffix.lower()
     known({**WRITERS, ".onnx": None}, suffix, path, WRITTEN_BY)
-    for k, functions in registered(net.activations):
-        raise ValueError(
-            f"layer {k} has the registered activation {functions.name!r}: a file holds no Python functions"
-        )
+    refuse_functions(net)
     if suffix == ".onnx":
         from deltanet._io import onnx
 
         onnx.write(path, net)
     else:
         WRITERS[suffix](path, *_content.pack(net))
+
+
+def refuse_functions(net: MLP) -> None:
+    """Refuse activations that no file can hold."""
+    for k, functions in registered(net.activations):
+        raise ValueError(
+            f"layer {k} has the registered activation {functions.name!r}: a file holds no Python functions"
+        )
 
 
 def known(

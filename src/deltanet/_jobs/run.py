@@ -8,11 +8,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from deltanet._jobs.fold import Fold
-from deltanet._jobs.work import Outcome, Task
 
 WAIT_SECONDS = 0.5  # after which Windows hears Ctrl-C
 
-Take = Callable[[int, Outcome], None]
+Take = Callable[[int, Any], object]
 
 
 class Run:
@@ -45,8 +44,8 @@ class Run:
 
     def go(
         self,
-        function: Callable[[Task], Outcome],
-        make: Callable[[int], Task],
+        function: Callable[[Any], Any],
+        make: Callable[[int], Any],
         todo: Iterable[int],
         take: Take,
         fold: Fold | None,
@@ -97,12 +96,11 @@ class Run:
             with suppress(Empty):
                 return self.done.get(timeout=WAIT_SECONDS)
 
-    def outcome(self, index: int) -> Outcome | None:
+    def outcome(self, index: int) -> Any:
         """What the future of a range has, or None if it was submitted again."""
         try:
             with self.naming(index):
-                found: Outcome = self.flying[index].result()
-            return found
+                return self.flying[index].result()
         except Exception as error:
             if not is_death(error):
                 raise

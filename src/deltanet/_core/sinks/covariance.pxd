@@ -112,12 +112,13 @@ cdef inline void from_directions(floating* C, const floating* JU, Py_ssize_t col
 
 
 cdef inline void from_rows(floating* C, const floating* J, floating* JS, const floating* Sigma, Py_ssize_t P,
-                           const Layout* layout) noexcept nogil:
-    """C_op = (J Sigma)_o . J_p"""
+                           Py_ssize_t at_once, const Layout* layout) noexcept nogil:
+    """C_op = (J Sigma)_o . J_p, with so many rows in a product: all, or those of a sample"""
     cdef Py_ssize_t o, p, s, r = layout.r, rows = layout.N * layout.r
     cdef floating total
     memset(JS, 0, rows * P * sizeof(floating))
-    gemm(JS, P, J, P, 1, Sigma, P, rows, P, P)
+    for s in range(rows // at_once):
+        gemm(JS + s * at_once * P, P, J + s * at_once * P, P, 1, Sigma, P, at_once, P, P)
     for s in range(layout.N):
         for o in range(r):
             for p in range(o + 1):

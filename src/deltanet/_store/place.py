@@ -1,0 +1,155 @@
+"""Where a store lies: bytes under keys, in a folder or behind a URL, through the stores of Zarr."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deltanet._extras import package
+
+AT_ONCE = 256  # keys that are read or asked for at the same time
+
+
+class Place:
+    """A store of Zarr, whose calls wait for their end.
+
+    Attributes
+    ----------
+    name : str
+        Path or URL, for messages, and to open it again in another process.
+    folder : Path or None
+        None behind a URL.
+    zarr : Store
+    """
+
+    def __init__(self, path: str | os.PathLike[str], read_only: bool = False) -> None:
+        for module in ("zarr.abc.store", "zarr.buffer", "zarr.core.sync"):
+            zarr = package(module, "zarr", "a store")
+        # `sync` as xarray and others take it: Zarr has no other door to it
+        self._modules, self._wait = zarr, zarr.core.sync.sync
+        self.name = os.fspath(path)
+        self.folder = folder(self.name)
+        if self.folder is None:
+            package("fsspec", "remote", f"a store at {self.name}")
+            with naming(self.name):
+                self.zarr: Any = zarr.storage.FsspecStore.from_url(self.name, read_only=read_only)
+        else:
+            self.zarr = zarr.storage.LocalStore(self.folder, read_only=read_only)
+        self._buffers = zarr.buffer.default_buffer_prototype()
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes of a key, or None."""
+        return self.get_all([key])[0]
+
+    def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The bytes of each key, or None."""
+        found = self._each([(self.zarr.get, key, self._buffers) for key in keys])
+        return [None if each is None else each.to_bytes() for each in found]
+
+    def part(self, key: str, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """Some bytes of a key, as far as there are, or None."""
+        span = self._modules.abc.store.RangeByteRequest(start, stop)
+        (found,) = self._each([(self.zarr.get, key, self._buffers, span)])
+        return None if found is None else np.asarray(found.as_numpy_array(), np.uint8)
+
+    def sizes(self, keys: Sequence[str]) -> list[int | None]:
+        """The length of what lies under each key, or None."""
+
+        async def size(key: str) -> int | None:
+            try:
+                found: int = await self.zarr.getsize(key)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
+            return found
+
+        return self._each([(size, key) for key in keys])
+
+    def put(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays under their keys, in the byte order of a store."""
+        buffer = self._buffers.buffer
+        pairs = [(key, buffer.from_array_like(raw(array))) for key, array in arrays.items()]
+        self._each([(self.zarr.set, *pair) for pair in pairs])
+
+    def delete(self, key: str) -> None:
+        """Remove a key; nothing happens if it is not there."""
+        self._each([(self.zarr.delete, key)])
+
+    def sweep(self, key: str) -> None:
+        """Remove what a killed write has left beside the file of a key."""
+        if self.folder is not None:
+            file = self.folder / key
+            for partial in file.parent.glob(f"{file.name}.*.partial"):
+                partial.unlink(missing_ok=True)
+
+    def names(self, key: str) -> list[str]:
+        """The names one level below a key."""
+
+        async def listed() -> list[str]:
+            return [name async for name in self.zarr.list_dir(key)]
+
+        found: list[str] = self._each([(listed,)])[0]
+        return found
+
+    def array(self, name: str) -> Any:
+        """An array as Zarr opens it."""
+        return self._modules.open_array(self.zarr, path=name, mode="r")
+
+    def __truediv__(self, key: str) -> Path:
+        """The file of a key."""
+        assert self.folder is not None
+        return self.folder / key
+
+    def _each(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The results of (function, argument, ...), some at a time; errors wait for the end of the others."""
+        found: list[Any] = []
+        with naming(self.name):
+            for start in range(0, len(calls), AT_ONCE):
+                part = calls[start : start + AT_ONCE]
+                found += self._wait(together([call(*arguments) for call, *arguments in part]))
+                for each in found[start:]:
+                    if isinstance(each, BaseException):
+                        raise each
+        return found
+
+
+async def together(works: Sequence[Awaitable[Any]]) -> list[Any]:
+    """The results, or the exceptions, of all."""
+    return await asyncio.gather(*works, return_exceptions=True)
+
+
+def raw(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of an array, little-endian."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8)
+
+
+def folder(name: str) -> Path | None:
+    """The folder that a path or URL names; None if it is behind a URL."""
+    if "://" not in name:
+        return Path(name)
+    if name.startswith("file://"):
+        return Path(url2pathname(urlsplit(name).path))
+    return None
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors of the system with the name of the store; what a package for URLs raises as one of these."""
+    try:
+        yield
+    except (MemoryError, ImportError):
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{name}: {error}") from error
+        raise OSError(error.errno, error.strerror, name) from error
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise OSError(f"{name}: {text} ({type(error).__name__})") from error
