@@ -1,4 +1,4 @@
-"""The cluster example with a small table: on a LocalCluster, and its scripts of SLURM by a shell without SLURM."""
+"""The cluster example with a small table: on a LocalCluster, and its scripts of SLURM by a plain shell."""
 
 import importlib.util
 import os

@@ -332,6 +332,24 @@ def test_sums_are_added_in_pairs():
     assert (dn.dask.ggn(net, X).compute(scheduler="sync") == parts[0]).all()
 
 
+@pytest.mark.parametrize("chunks", [(40,), RAGGED, (1,) * 40])
+def test_rows_do_not_depend_on_chunks(chunks):
+    """Their bits: a sample that is alone in its chunk takes no shorter way."""
+    net = dn.MLP([4, 50, 50, 3], seed=0)
+    X = da.from_array(np.random.default_rng(0).standard_normal((40, 4)), chunks=(chunks, 4))
+    whole = X.compute(scheduler="sync")
+    J, K = dn.dask.jacobian(net, X), net.kfac(whole)
+    expected = net.jacobian(whole, reproducible=True)
+    lazy = [J.outputs, *J.deltas, *J.inputs, dn.dask.input_jacobian(net, X)]
+    eager = [expected.outputs, *expected.deltas, *expected.inputs]
+    eager += [net.input_jacobian(whole, reproducible=True)]
+    for Sigma in (0.5, net.params**2, K, K.damped(0.1).inverse()):
+        lazy.append(dn.dask.covariance(net, X, Sigma))
+        eager.append(net.covariance(whole, Sigma, reproducible=True))
+    for a, b in zip(dask.compute(*lazy, scheduler="sync"), eager, strict=True):
+        assert (a == b).all()
+
+
 def test_infinite_sums_are_silent():
     X = da.from_array(np.array([[np.inf], [-np.inf], [np.nan], [1.0]]), chunks=(1, 1))
     net = dn.MLP.from_layers([[[1e300]]], [[0.0]], ["identity"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import deltanet as dn
+from deltanet._io.table import open_table
 
 X = np.zeros((2, 3))
 
@@ -44,6 +45,12 @@ CASES = {
     "write": ("zarr", "zarr", lambda path: dn.write(f"{path}.zarr", net_of(), X)),
     "open": ("zarr.buffer", "zarr", lambda path: dn.open(path)),
     "open a URL": ("fsspec", "remote", lambda _: dn.open("memory://store.zarr")),
+    "a table of Parquet": ("pyarrow", "parquet", lambda path: open_table(path, 3)),
+    "a table of Parquet, half a package": (
+        "pyarrow.parquet",
+        "parquet",
+        lambda path: open_table(path, 3),
+    ),
     "progress=True": ("rich", "cli", lambda _: net_of().gram(X, progress=True)),
 }
 

@@ -36,6 +36,11 @@ def parts(net, X, **options):
         "covariance, number": net.covariance(X, 0.5, **options),
         "covariance, diagonal": net.covariance(X, v * v, **options),
     }
+    kfac = net.kfac(np.linspace(-1, 1, 30 * net.sizes[0]).reshape(30, -1))
+    for name, Sigma in (("", kfac), (", damped", kfac.damped(0.1).inverse())):
+        found[f"covariance, Kronecker{name}"] = net.covariance(X, Sigma, **options)
+    low_rank = np.stack([v, v * v], axis=1)
+    found["covariance, low rank"] = net.covariance(X, low_rank, **options)
     if net.num_params < 300:
         Sigma = np.eye(net.num_params) + np.outer(v, v)
         found["covariance, dense"] = net.covariance(X, Sigma, **options)

@@ -1,5 +1,6 @@
 """dn.write and dn.open against the eager verbs, and against Zarr alone."""
 
+import functools
 import json
 import os
 import shutil
@@ -20,6 +21,19 @@ CLOSE = {np.dtype("float64"): 1e-12, np.dtype("float32"): 1e-5}
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "run.zarr"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """name -> (the store of the factors, the Jacobian in memory) of a net, each written once."""
+
+    @functools.cache
+    def made(name):
+        net, out = NETS[name](), tmp_path_factory.mktemp("stored") / "run.zarr"
+        dn.write(out, net, inputs(net), rows=ROWS)
+        return dn.open(out), net.jacobian(inputs(net))
+
+    return made
 
 
 def expected(net, X, form, wrt):
@@ -132,6 +146,21 @@ def test_kinds_of_X_give_the_same_bytes(tmp_path):
         assert files(out) == wanted, name
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_bits_do_not_depend_on_the_blocks(tmp_path, dtype):
+    """Of nets whose products take other ways for few samples than for many."""
+    for sizes, count in (([20, 64, 64, 3], 200), ([300, 60, 300], 40)):
+        net = dn.MLP(sizes, dtype=dtype, seed=0)
+        X, found = inputs(net, count), []
+        for rows in (1, 7, count):
+            out = tmp_path / f"{len(sizes)}-{rows}.zarr"
+            dn.write(out, net, X, rows=rows)
+            S = dn.open(out)
+            arrays = [S.outputs[:], *(d[:] for d in S.deltas), *(h[:] for h in S.inputs)]
+            found.append([array.tobytes() for array in (*arrays, S.row_norms_squared())])
+        assert found[0] == found[1] == found[2]
+
+
 def test_default_rows():
     """A block has 32 to 64 MiB with its rows of X, or all samples; N and the sizes alone decide."""
     from deltanet._store.layout import planned
@@ -190,11 +219,8 @@ INDICES = [
 
 
 @pytest.mark.parametrize("index", INDICES, ids=repr)
-def test_samples_by_index(path, index):
-    net = NETS["masked"]()
-    X = inputs(net)
-    dn.write(path, net, X, rows=ROWS)
-    S, J = dn.open(path), net.jacobian(X)
+def test_samples_by_index(stored, index):
+    S, J = stored("masked")
     part = S[index]
     assert type(part) is dn.Jacobian and part.shape == J[index].shape
     same(part.to_dense(), J[index].to_dense())
@@ -209,11 +235,9 @@ def test_samples_by_index(path, index):
     ids=repr,
 )
 @pytest.mark.parametrize("first", [3, slice(10, 90), slice(50, 2, -3), [1, 100, 7], slice(9, 9)])
-def test_an_array_takes_more_than_samples(path, first, rest):
-    net = NETS["plain"]()
-    X = inputs(net)
-    dn.write(path, net, X, form="dense", wrt="inputs", rows=ROWS)
-    A, wanted = dn.open(path), net.input_jacobian(X)
+def test_an_array_takes_more_than_samples(stored, first, rest):
+    S, J = stored("masked")
+    A, wanted = S.deltas[1], J.deltas[1]
     same(A[(first, *rest)], wanted[(first, *rest)])
     same(A[..., 1], wanted[..., 1])
 
@@ -231,11 +255,9 @@ def test_an_array_takes_more_than_samples(path, first, rest):
     ],
     ids=repr,
 )
-def test_wrong_indices(path, index, error):
-    net = NETS["plain"]()
-    dn.write(path, net, inputs(net), form="dense", rows=ROWS)
+def test_wrong_indices(stored, index, error):
     with pytest.raises(error):
-        dn.open(path)[index]
+        stored("plain")[0].deltas[0][index]
 
 
 VERBS = {
@@ -264,21 +286,17 @@ def hessians(J):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("verb", VERBS)
-def test_verbs_of_a_stored_jacobian(path, verb, name):
-    net = NETS[name]()
-    X = inputs(net)
-    dn.write(path, net, X, rows=ROWS)
-    found, wanted = VERBS[verb](dn.open(path)), VERBS[verb](net.jacobian(X))
+def test_verbs_of_a_stored_jacobian(stored, verb, name):
+    S, J = stored(name)
+    found, wanted = VERBS[verb](S), VERBS[verb](J)
     scale = np.abs(wanted).max()
     assert found.dtype == wanted.dtype
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * CLOSE[net.dtype] * scale)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * CLOSE[J.dtype] * scale)
 
 
-def test_progress_of_a_stored_verb(path):
-    net = NETS["plain"]()
-    dn.write(path, net, inputs(net), rows=ROWS)
+def test_progress_of_a_stored_verb(stored):
     told = []
-    dn.open(path).ggn_diagonal(progress=lambda *done: told.append(done))
+    stored("plain")[0].ggn_diagonal(progress=lambda *done: told.append(done))
     assert told[-1] == (N, N)
 
 

@@ -1,8 +1,8 @@
 """Sensitivities and the Gauss-Newton matrix of a surrogate at 10^7 designs, by the workers of a Dask cluster.
 
-The surrogate, a 10-20-20-1 net, has learned the weight of a light aircraft's wing as a function of ten design
-variables (Forrester, Sobester and Keane 2008, "Engineering design via surrogate modelling", section 1.4.2). The
-table holds random designs, in several files of NumPy. Over all of it are computed:
+The surrogate, a 10-20-20-1 net, has learned the weight of a light aircraft's wing as a function of ten
+design variables (Forrester, Sobester and Keane 2008, "Engineering design via surrogate modelling", section
+1.4.2). The table holds random designs, in several files of NumPy. Over all of it are computed:
 
     sensitivities.zarr    dy/dx at each design, a store: its mean squares rank the variables
     ggn.npy               J^T J, J = dy/dtheta: its spectrum says how many directions of theta the designs fix
@@ -146,7 +146,8 @@ def measured(client, what, *written):
     workers = [after[worker] - before[worker] for worker in after if worker in before]
     nbytes = sum(file.stat().st_size for path in written for file in [path, *path.rglob("*")])
     print(
-        f"{what:<14} {seconds:7.1f} s, {nbytes / 1e9:6.3f} GB; above the import: parent {peak() - own:.0f} MiB, "
+        f"{what:<14} {seconds:7.1f} s, {nbytes / 1e9:6.3f} GB; "
+        f"above the import: parent {peak() - own:.0f} MiB, "
         f"workers {', '.join(f'{each:.0f}' for each in sorted(workers))} MiB",
         flush=True,
     )
@@ -173,7 +174,7 @@ def run_jobs(folder, cluster, factors=False):
 
 
 def ranking(folder):
-    """Root mean squares of dy/dx over all designs, times the ranges, in lb (10,): a block in memory at a time."""
+    """Root mean squares of dy/dx over all designs, times the ranges, in lb (10,), a block at a time."""
     store = dn.open(folder / "sensitivities.zarr")
     total = np.zeros(len(VARIABLES))
     for start in range(0, len(store), store.chunks[0]):

@@ -194,8 +194,10 @@ def block(nested: Any) -> Any:
 
 
 def rows(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:
-    """A verb of the net that gives a row a sample."""
-    return getattr(pickle.loads(net), name)(*map(block, blocks), **HOW, **options)
+    """A verb of the net that gives a row a sample, whose bits do not depend on the chunks."""
+    return getattr(pickle.loads(net), name)(
+        *map(block, blocks), **HOW, reproducible=True, **options
+    )
 
 
 def total(name: str, *blocks: Any, net: bytes, **options: Any) -> Any:

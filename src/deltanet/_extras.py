@@ -10,7 +10,7 @@ def package(name: str, extra: str, what: str) -> Any:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name not in (name, root):  # Keras without its backend
+        if not f"{name}.".startswith(f"{error.name}."):  # Keras without its backend
             raise ImportError(f"{root} cannot be imported: {error}") from error
         raise ImportError(
             f'{what} needs the extra {extra!r}: pip install "deltanet[{extra}]"'

@@ -81,7 +81,13 @@ def made(source: _verbs.Source, X: Array, threads: int | None) -> dict[str, Fact
         inputs[k] = np.empty((N, sizes[k]), source.dtype)
         deltas[k] = np.empty((N, source.m, sizes[k + 1]), source.dtype)
     source.engine.run(
-        N, source.kept.columns, X=X, kept_inputs=inputs, kept_deltas=deltas, threads=threads
+        N,
+        source.kept.columns,
+        X=X,
+        kept_inputs=inputs,
+        kept_deltas=deltas,
+        threads=threads,
+        reproducible=source.reproducible,
     )
     return {"inputs": inputs, "deltas": deltas}
 
@@ -100,6 +106,13 @@ def layers(
         kept = _columns.kept(None, sizes, (False,))
         engine = _factors.engine(sizes, kept, source.dtype)
         layer = _verbs.Source(
-            engine, sizes, source.dtype, kept, (len(g),), factors=([g], [d]), rows=source.m
+            engine,
+            sizes,
+            source.dtype,
+            kept,
+            (len(g),),
+            factors=([g], [d]),
+            rows=source.m,
+            reproducible=source.reproducible,
         )
         yield layer, one.values.reshape(-1)

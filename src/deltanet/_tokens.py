@@ -1,4 +1,4 @@
-"""Short names of values, which are equal if the values are: for keys of tasks."""
+"""Short names of values, which are equal if the values are: of nets, and for keys of Dask."""
 
 import hashlib
 

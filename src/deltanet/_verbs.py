@@ -582,9 +582,10 @@ def turned(
     threads: int | None,
 ) -> Matrices:
     """([h 1] A (N, n_a), delta B (N, m, n_b)) of a layer, of its parts that are kept."""
+    one, m = (1, delta.shape[1]) if source.reproducible else (None, None)
     kept = ([h] if weights else []) + ([np.ones((len(h), 1), h.dtype)] if bias else [])
     h1 = np.concatenate(kept, axis=1)
     g, d = np.zeros_like(h1), np.zeros_like(delta)
-    tiles.multiply(g, h1, A, threads)
-    tiles.multiply(d.reshape(-1, len(B)), delta.reshape(-1, len(B)), B, threads)
+    tiles.multiply(g, h1, A, threads, one)
+    tiles.multiply(d.reshape(-1, len(B)), delta.reshape(-1, len(B)), B, threads, m)
     return g, d

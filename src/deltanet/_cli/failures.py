@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TextIO
 
 REFUSED, LOST = 2, 3
 STATUSES = (
@@ -57,7 +57,7 @@ def say(text: str) -> None:
 
 def resuming(args: Sequence[str]) -> str:
     """The command line that resumes what these arguments began."""
-    given = [arg for arg in args if arg not in ("--force", "--resume")]
+    given = [arg for arg in args if arg != "--resume"]
     return shlex.join(["deltanet", *given, "--resume"])
 
 
@@ -84,8 +84,15 @@ def ending_on_signals() -> Iterator[None]:
 def noted_warnings() -> Iterator[None]:
     """Warnings of the library are notes on standard error."""
 
-    def note(text: Warning | str, *_: Any, **__: Any) -> None:
-        say(f"note: {text}")
+    def note(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        say(f"note: {message}")
 
     with warnings.catch_warnings():
         for kind in (UserWarning, RuntimeWarning):

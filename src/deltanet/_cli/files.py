@@ -65,7 +65,7 @@ def write_npz(path: Path, net: MLP, X: Array, wrt: Wrt, form: Form, threads: int
 
 def save(path: Path, arrays: dict[str, Any]) -> int:
     """Write arrays to an .npz file, or the only one to a .npy file; returns their bytes."""
-    nbytes = sum(array.nbytes for array in arrays.values())
+    nbytes: int = sum(array.nbytes for array in arrays.values())
     _check_disk(path.parent, nbytes)
     with open(path, "wb") as file:  # given a name, savez would append .npz to it
         if ".npy" in path.suffixes:

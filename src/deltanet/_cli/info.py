@@ -15,6 +15,7 @@ from deltanet._cli.options import Json, ModelOptions, TableOptions, argument, ty
 from deltanet._io._told import spelled
 from deltanet._labels import captions
 from deltanet._memory import human
+from deltanet._store.read import Stored, opened
 from deltanet._types import Array
 
 NAMED = 16  # inputs or outputs that `info` names
@@ -47,7 +48,7 @@ def info(model: SourceOptions, as_json: Json = False) -> None:
     Of a STORE (.zarr): what is in it, how much of it is finished, and on what it was computed.
     """
     if stores.is_store(model.model):
-        stored = stores.opened(model.model)
+        stored = opened(model.model)
         net, facts, lines = stored.net, *_of_store(model.model, stored)
     else:
         net, notes = model.load_and_tell()
@@ -79,7 +80,7 @@ def _of_model(net: dn.MLP) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     return facts, lines
 
 
-def _of_store(path: str, stored: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _of_store(path: str, stored: Stored) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """What is said of a store."""
     layout, about = stored.layout, stored.about
     done, shape = stores.blocks_done(stored), dn.open(path).shape

@@ -13,7 +13,7 @@ from deltanet._io import load_and_tell
 from deltanet._io._told import Note
 
 if TYPE_CHECKING:
-    import typer
+    import typer as typer
 
     from deltanet._mlp import MLP
 else:

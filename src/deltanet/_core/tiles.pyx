@@ -51,6 +51,7 @@ cdef class Tiles(Work):
     cdef const void* A
     cdef const void* B
     cdef Py_ssize_t M, K, N
+    cdef Py_ssize_t rows           # of A in a product
 
     cdef int share(self, Body body, double work, threads) except -1:
         self.body = body
@@ -89,12 +90,16 @@ cdef void ggn_body(Tiles at, Py_ssize_t unit, int rank) noexcept nogil:
         ggn_tile(<float*> at.C, <const float*> at.A, <const float*> at.B, unit, at.K, at.N)
 
 
-def multiply(C, A, B, threads=None):
-    """C (M, N) += A (M, K) B (K, N), by BLAS, in tiles of columns."""
+def multiply(C, A, B, threads=None, rows=None):
+    """C (M, N) += A (M, K) B (K, N), by BLAS, in tiles of columns; with `rows`, so many of A in a product.
+
+    BLAS's bits depend on how many there are.
+    """
     cdef Tiles tiles = Tiles()
     tiles.is_double = C.dtype == np.float64
     tiles.C, tiles.A, tiles.B = data(C), data(A), data(B)
     tiles.M, tiles.K, tiles.N = A.shape[0], A.shape[1], B.shape[1]
+    tiles.rows = rows or max(1, tiles.M)
     tiles.units = (tiles.N + PRODUCT_COLUMNS - 1) // PRODUCT_COLUMNS
     if tiles.K > 0:
         with _parallel.held_blas():
@@ -129,12 +134,14 @@ cdef void each_body(Tiles at, Py_ssize_t unit, int rank) noexcept nogil:
 
 
 cdef void product_body(Tiles at, Py_ssize_t unit, int rank) noexcept nogil:
-    cdef Py_ssize_t j = unit * PRODUCT_COLUMNS, columns = min(<Py_ssize_t> PRODUCT_COLUMNS, at.N - j)
-    if at.is_double:
-        gemm(<double*> at.C + j, at.N, <const double*> at.A, at.K, 1, <const double*> at.B + j, at.N, at.M, columns,
-             at.K)
-    else:
-        gemm(<float*> at.C + j, at.N, <const float*> at.A, at.K, 1, <const float*> at.B + j, at.N, at.M, columns, at.K)
+    cdef Py_ssize_t i, j = unit * PRODUCT_COLUMNS, columns = min(<Py_ssize_t> PRODUCT_COLUMNS, at.N - j)
+    for i in range(at.M // at.rows):
+        if at.is_double:
+            gemm(<double*> at.C + i * at.rows * at.N + j, at.N, <const double*> at.A + i * at.rows * at.K, at.K, 1,
+                 <const double*> at.B + j, at.N, at.rows, columns, at.K)
+        else:
+            gemm(<float*> at.C + i * at.rows * at.N + j, at.N, <const float*> at.A + i * at.rows * at.K, at.K, 1,
+                 <const float*> at.B + j, at.N, at.rows, columns, at.K)
 
 
 cdef struct Half:

@@ -11,7 +11,6 @@ from deltanet._config import __version__
 from deltanet._core import tiles
 from deltanet._jobs import checkpoint as checkpoints
 from deltanet._jobs.fold import Fold
-from deltanet._jobs.identity import net_hash
 from deltanet._jobs.passes import Passes, checked
 from deltanet._jobs.ranges import ranges
 from deltanet._jobs.spill import spilled
@@ -173,7 +172,7 @@ class Job:
         asked = {
             "verb": verb,
             "deltanet": __version__,
-            "net": net_hash(self.net),
+            "net": self.net._token(),
             "dtype": str(self.net.dtype),
             "wrt": what.layers,
             "shapes": {name: each.shape for name, each in given.items()},

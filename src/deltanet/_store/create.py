@@ -10,7 +10,7 @@ import numpy as np
 from deltanet._config import __version__
 from deltanet._extras import package
 from deltanet._io import _content
-from deltanet._jobs.identity import environment, net_hash
+from deltanet._jobs.identity import environment
 from deltanet._store.layout import DOCUMENT, DONE, NET, SAMPLE, Layout, attributes, chunk
 from deltanet._store.place import Place, raw
 
@@ -52,7 +52,7 @@ def documents(layout: Layout, net: "MLP") -> dict[str, Any]:
     """Everything but the blocks, by key."""
     zarr = package("zarr", "zarr", "a store")
     held: dict[str, Any] = {}
-    about = attributes(layout, __version__, net_hash(net), environment())
+    about = attributes(layout, __version__, net._token(), environment())
     group = zarr.create_group(zarr.storage.MemoryStore(held), attributes=about)
     for name, member in layout.members.items():
         group.create_array(

@@ -14,7 +14,7 @@ block is filled up with NaN. `done` has a chunk for each block, written behind a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -136,9 +136,7 @@ def planned(
     one = sample_bytes(layout.members, dtype) + sizes[0] * dtype.itemsize
     most = max(2, _limits.STORED_BLOCK_BYTES // one)
     blocks = -(-samples // most) or 1
-    return Layout(
-        form, wrt, layout.sizes, layout.biases, dtype, samples, max(2, -(-samples // blocks))
-    )
+    return replace(layout, rows=max(2, -(-samples // blocks)))
 
 
 def attributes(layout: Layout, version: str, net: str, machine: dict[str, str]) -> dict[str, Any]:

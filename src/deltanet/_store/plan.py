@@ -3,12 +3,13 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deltanet import _io, _validate
 from deltanet._config import __version__
 from deltanet._jobs.checkpoint import same_job, same_machine
-from deltanet._jobs.identity import environment, net_hash
+from deltanet._jobs.identity import environment
 from deltanet._memory import human
 from deltanet._rows import rows as rows_of
 from deltanet._store.create import create
@@ -57,23 +58,26 @@ class Plan:
 
     def is_begun(self, joins: bool) -> bool:
         """Whether there is a store to be joined. What must not be overwritten is refused."""
+        there, begun = self.found()
+        if there and not joins:
+            raise self.in_the_way()
+        return begun
+
+    def found(self) -> tuple[bool, bool]:
+        """Whether there is something at the path, and whether it is to be opened as a store."""
         place = self.place
         if place.folder is None:
             names = place.names("")
-        elif os.path.lexists(place.folder):
-            names = os.listdir(place.folder) if place.folder.is_dir() else [place.folder.name]
-            if not names and joins:
-                return False
-            names.append(DOCUMENT)  # `opened` says what is wrong with it
-        elif not place.folder.parent.is_dir():
+            # without the document of the group, a store whose making was stopped
+            if DOCUMENT not in names and not {*names} <= {*self.layout.members, DONE, NET}:
+                raise ValueError(f"{place.name} holds other things than a store of deltanet")
+            return bool(names), DOCUMENT in names
+        if os.path.lexists(place.folder):
+            empty = place.folder.is_dir() and not os.listdir(place.folder)
+            return True, not empty
+        if not place.folder.parent.is_dir():
             raise FileNotFoundError(f"{place.name} must be in a folder that exists")
-        else:
-            return False
-        if names and not joins:
-            raise self.in_the_way()
-        if DOCUMENT not in names and not {*names} <= {*self.layout.members, DONE, NET}:
-            raise ValueError(f"{place.name} holds other things than a store of deltanet")
-        return DOCUMENT in names
+        return False, False
 
     def in_the_way(self) -> FileExistsError:
         return FileExistsError(
@@ -84,17 +88,9 @@ class Plan:
         """Refuse the store of another job; warn if it was begun on another kind of machine."""
         layout, name = self.layout, f"store {self.place.name!r}"
         if self.rows is None:  # those of the store
-            layout = planned(
-                layout.form,
-                layout.wrt,
-                layout.sizes,
-                layout.biases,
-                layout.dtype,
-                layout.samples,
-                stored.layout.rows,
-            )
+            layout = replace(layout, rows=stored.layout.rows)
         machine = environment()
-        told = attributes(layout, __version__, net_hash(self.net), machine)["deltanet"]
+        told = attributes(layout, __version__, self.net._token(), machine)["deltanet"]
         same_job(name, without(stored.about, "machine"), without(told, "machine"))
         found = stored.about.get("machine")
         same_machine(name, found if isinstance(found, dict) else {}, machine)

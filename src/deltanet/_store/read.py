@@ -14,7 +14,6 @@ from deltanet import _factors, _io, _limits, _memory, _validate
 from deltanet._io import _content
 from deltanet._io._files import reading
 from deltanet._io.jacobian import counts
-from deltanet._jobs.identity import net_hash
 from deltanet._store.layout import (
     DOCUMENT,
     DONE,
@@ -59,7 +58,7 @@ def opened(path: str | os.PathLike[str], read_only: bool = True) -> Stored:
         layout = claimed(about)
         compare(place, expected(layout))
         net = inner_net(place, layout)
-        if net_hash(net) != about.get("net"):
+        if net._token() != about.get("net"):
             raise ValueError("the net in it is not the one of which it was computed")
     return Stored(place, layout, net, about)
 

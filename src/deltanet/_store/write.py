@@ -122,9 +122,10 @@ def write(
     that was stopped and resumed, or written in parts, or by an executor, has the same bytes in every array
     as one written in one go. Its metadata hold no time.
 
-    Any reader of Zarr v3 reads the arrays; the attributes say what they are. A chunk holds one block. It is
-    the numbers themselves, without compression: of factors that look random, Zstandard saves some percent
-    of the bytes and costs many times the time.
+    Any reader of Zarr v3 reads the arrays; the attributes say what they are. A chunk holds one block, as
+    the plain bytes of its numbers: rows are read without the rest of their block. Compression was measured:
+    factors of tanh become 5 to 13 % smaller by it, those of relu up to 60 %, at 0.05 to 0.8 GB/s a core,
+    where a disk takes several GB/s.
 
     A resumed job reads X again, and compares a hash of each finished block. Behind a URL there are no
     locks: see to it that no two jobs write the same part.
