@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -213,6 +214,19 @@ def test_any_rows(kind, where, executors, tmp_path):
         wanted = CALLS[name](net, X, R, U, W, H, executor=Here())
         found = CALLS[name](net, *given, executor=executors[where])
         assert found.tobytes() == wanted.tobytes(), name
+
+
+def test_a_task_holds_its_rows_only(tmp_path):
+    """A tenth of the rows makes a tenth of the pickle, of whatever has the numbers in memory."""
+    from deltanet._rows import rows
+
+    for kind in ("list", "Fortran", "Dask"):
+        if kind == "Dask":
+            pytest.importorskip("dask.array")
+        whole = rows(KINDS[kind](X, tmp_path), (4,), np.dtype(float))
+        few, all_ = (len(pickle.dumps(whole.some(0, N // k))) for k in (10, 1))
+        assert few < 0.3 * all_, kind
+        np.testing.assert_array_equal(whole.some(900, 1000)[5:10], X[905:910])
 
 
 def test_large_arrays_travel_as_files(executors, monkeypatch):

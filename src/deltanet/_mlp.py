@@ -1735,9 +1735,9 @@ class MLP:
         state = {"_labels": self._labels.copy()}
         return MLP.from_layers, (*blocks, self.activations, *scalings, self.dtype.str), state
 
-    def __dask_tokenize__(self) -> tuple[str, str, str]:
+    def __dask_tokenize__(self) -> tuple[str, str]:
         """What Dask makes keys of: the same for nets that are equal in every number and label."""
-        return "deltanet.MLP", self._token(), token(sorted(self._labels.items()))
+        return "deltanet.MLP", token(self._token(), sorted(self._labels.items()))
 
     def _token(self) -> str:
         """A hash of theta, of the table of layers and of the scalings."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltanet import _limits, _validate
+from deltanet._extras import package
 from deltanet._types import Array, DType, Shape
 
 
@@ -58,6 +59,8 @@ class Rows:
         """The rows start:stop as rows of their own: what one task is given."""
         if self.is_in_memory:
             return Rows(self.source[start:stop], self.dtype, self.name)
+        if isinstance(self.source, Computed):
+            return Rows(self.source.cut(start, stop), self.dtype, self.name)
         return Rows(Part(self.source, start, stop), self.dtype, self.name)
 
     def fingerprint(self, start: int, stop: int) -> bytes:
@@ -65,7 +68,7 @@ class Rows:
         total = digest()
         for at in range(start, stop, _limits.COPY_SAMPLES):
             total.update(self[at : min(at + _limits.COPY_SAMPLES, stop)])
-        return total.digest()
+        return bytes(total.digest())
 
 
 def digest() -> Any:
@@ -169,11 +172,16 @@ class Computed:
             raise ValueError(
                 f"{name} must have chunks of known length: call {name}.compute_chunk_sizes()"
             )
-        self.array = array
+        self.array, self.name = array, name
         self.shape: Shape = tuple(map(int, array.shape))
 
     def __getitem__(self, part: slice) -> Any:
         return self.array[part].compute(scheduler="synchronous")
+
+    def cut(self, start: int, stop: int) -> "Computed":
+        """Some rows, with what of the graph they need: the whole may hold arrays."""
+        (array,) = package("dask", "dask", "a Dask array").optimize(self.array[start:stop])
+        return Computed(array, self.name)
 
 
 class Mapped:
