@@ -37,7 +37,7 @@ def stores(report, seconds):
 def overhead(report, folder):
     """One worker that fills a store, beside the plain call on the same blocks of some 50 ms."""
     path = folder / "store.zarr"
-    for N, rows, form in ((2**14, 2**10, INPUTS), (2**17, 2**13, {"form": "outputs"})):
+    for N, rows, form in ((2**16, 2**10, INPUTS), (2**19, 2**13, {"form": "outputs"})):
         job = Job(HEAVY, N, folder)
         call, X = job.net.input_jacobian if form is INPUTS else job.net, job.X
         out = call(X[:rows])

@@ -17,6 +17,7 @@ sum_job.sh do the same without Dask, by SLURM and the command line.
 """
 
 import argparse
+import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,7 @@ def local(workers):
     """Processes of this machine."""
     from dask.distributed import LocalCluster
 
-    return LocalCluster(workers, threads_per_worker=1, dashboard_address=":0")
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
 
 
 def slurm(workers, walltime="01:00:00"):
@@ -139,6 +140,8 @@ def peak():
 @contextmanager
 def measured(client, what, *written):
     """Print time, bytes, and what parent and workers hold above their imports."""
+    if hasattr(os, "sync"):
+        os.sync()  # what was written before must not slow this down
     before = client.run(begin)
     own, start = begin(), time.perf_counter()
     yield
