@@ -25,6 +25,8 @@ pytest.importorskip("typer", reason="the command line needs the extra deltanet[c
 from deltanet import _cli
 from deltanet._cli import files, report, workers
 
+pytestmark = pytest.mark.of_jobs
+
 ZARR = pytest.mark.skipif(
     importlib.util.find_spec("zarr") is None, reason="needs the extra deltanet[zarr]"
 )

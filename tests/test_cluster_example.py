@@ -15,6 +15,8 @@ import pytest
 
 import deltanet as dn
 
+pytestmark = pytest.mark.of_jobs
+
 pytest.importorskip("zarr", reason="the example needs Zarr")
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "cluster"
 ROWS, FILES = 3000, 3
@@ -81,6 +83,7 @@ def test_the_formula(cluster):
     assert cluster.weight(np.array(x))[0] == pytest.approx(0.036 * 10_000**0.49 + 2)
 
 
+@pytest.mark.nightly
 def test_jobs_on_a_local_cluster(cluster, folder, capsys):
     pytest.importorskip("distributed", reason="needs dask.distributed")
     line = f"jobs --folder {folder} --workers 2 --factors".split()

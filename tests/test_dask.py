@@ -13,6 +13,8 @@ from dense_oracle import PlainNet, absolute, assert_close
 
 import deltanet as dn
 
+pytestmark = pytest.mark.of_jobs
+
 dask = pytest.importorskip("dask", reason="deltanet.dask needs Dask")
 da = pytest.importorskip("dask.array", reason="deltanet.dask needs Dask's arrays")
 

@@ -9,6 +9,8 @@ import pytest
 import deltanet as dn
 from deltanet._jobs import ranges
 
+pytestmark = pytest.mark.of_jobs
+
 N = 1000
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((N, 3)) * [1e-3, 10, 100] + [0, 5, 1000]

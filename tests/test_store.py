@@ -12,6 +12,8 @@ from store_tools import NETS, ROWS, N, Stop, files, inputs, stopping
 
 import deltanet as dn
 
+pytestmark = pytest.mark.of_jobs
+
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 
 FORMS = [("factors", "params"), ("dense", "params"), ("dense", "inputs"), ("outputs", "params")]

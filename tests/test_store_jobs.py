@@ -17,6 +17,8 @@ from store_tools import NETS, ROWS, Stop, files, inputs, job, stopping
 
 import deltanet as dn
 
+pytestmark = pytest.mark.of_jobs
+
 pytest.importorskip("zarr", reason="needs zarr")
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 

@@ -13,8 +13,6 @@ from deltanet._mixed_hessian import MixedHessian
 from deltanet._mlp import MLP
 from deltanet._parallel import get_num_threads, set_num_threads
 from deltanet._register import register_activation
-from deltanet._store import open as open  # not in __all__: `import *` leaves Python's own alone
-from deltanet._store import write
 
 __all__ = [
     "KFAC",
@@ -46,6 +44,8 @@ __all__ = [
 if _typing.TYPE_CHECKING:
     from deltanet import dask as dask
     from deltanet import testing
+    from deltanet._store import open as open
+    from deltanet._store import write
 else:
 
     def __getattr__(name):
@@ -54,6 +54,11 @@ else:
             import deltanet.testing
 
             return deltanet.testing
+        # open is not in __all__: `import *` leaves Python's own alone
+        if name in ("open", "write"):
+            from deltanet import _store
+
+            return getattr(_store, name)
         if name == "dask":  # not in __all__: it would hide the package in `from deltanet import *`
             import deltanet.dask
 
