@@ -128,5 +128,5 @@ def test_a_file_that_was_cut_short(table, tmp_path):
     np.save(path, table)
     found = pickle.dumps(rows(path, (WIDTH,), F8))
     np.save(path, table[:500])
-    with pytest.raises(ValueError, match=r"table\.npy holds 28128 bytes: fewer than"):
+    with pytest.raises(ValueError, match=r"table\.npy: it holds 28128 bytes: fewer than"):
         pickle.loads(found)[400:600]
