@@ -3,6 +3,7 @@
 The numbers are compared with the calls of the library. Signals are sent to real processes.
 """
 
+import contextlib
 import filecmp
 import importlib.util
 import json
@@ -560,9 +561,9 @@ def test_no_worker_outlives_a_command_that_is_killed(wide, folder):
     resumed_like_one_run(f"deltanet {line} --resume", "store")
 
 
-@ZARR
-@LINUX
-def test_a_dask_scheduler(wide, folder):
+@contextlib.contextmanager
+def dask_cluster():
+    """The address of a scheduler with two workers, and its process."""
     pytest.importorskip("distributed", reason="needs the extra deltanet[dask]")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     dask = [sys.executable, "-m", "dask"]
@@ -576,13 +577,39 @@ def test_a_dask_scheduler(wide, folder):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         started += [subprocess.Popen(worker, **quiet) for _ in range(2)]
-        address = json.loads(Path("scheduler.json").read_text())["address"]
-        for line, _ in LINES.values():
-            process = spawn(f"{line} --scheduler {address}")
-            _, err = process.communicate(timeout=120)
-            assert process.returncode == 0, err
-        resumed_like_one_run(f"deltanet {LINES['store'][0]} --resume", "store")
+        yield json.loads(Path("scheduler.json").read_text())["address"], started[0]
     finally:
         for process in started:
             process.kill()
             process.wait(30)
+
+
+@ZARR
+@LINUX
+def test_a_dask_scheduler(wide):
+    with dask_cluster() as (address, _):
+        for line, _ in LINES.values():
+            process = spawn(f"{line} --scheduler {address}")
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+    resumed_like_one_run(f"deltanet {LINES['store'][0]} --resume", "store")
+
+
+@ZARR
+@LINUX
+@pytest.mark.nightly
+@pytest.mark.parametrize("case", LINES)
+def test_a_dask_scheduler_that_dies(wide, case):
+    """A client tries for half a minute to reach it again."""
+    line, finished = LINES[case]
+    np.save("some.npy", np.random.default_rng(2).standard_normal((200_000, 3)))
+    with dask_cluster() as (address, scheduler):
+        process = spawn(f"{line} --scheduler {address}")
+        until_some_is_finished(process, finished)
+        scheduler.kill()
+        _, err = process.communicate(timeout=120)
+    lines = err.splitlines()
+    assert process.returncode == 3 and "Traceback" not in err, err
+    assert "what is finished is kept" in lines[-2]
+    assert lines[-1].endswith(f"--scheduler {address} --resume")
+    resumed_like_one_run(lines[-1].replace(f" --scheduler {address}", ""), case)

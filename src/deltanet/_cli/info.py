@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def info(model: SourceOptions, as_json: Json = False) -> None:
 
     Of a STORE (.zarr): what is in it, how much of it is finished, and on what it was computed.
     """
-    if stores.is_store(model.model):
+    if stores.is_store(model.model) or Path(model.model).is_dir():
         stored = opened(model.model)
         net, facts, lines = stored.net, *_of_store(model.model, stored)
     else:

@@ -58,7 +58,7 @@ class StoreOptions:
 
 def is_store(path: str) -> bool:
     """Whether a path or an address is that of a store, and not of a file."""
-    return "://" in path or Path(path).suffix == ".zarr" or Path(path).is_dir()
+    return "://" in path or Path(path).suffix == ".zarr"
 
 
 def check_place(out: str, store: StoreOptions, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -66,6 +67,9 @@ def _end_with_parent() -> None:
 
 def _client(address: str) -> Any:
     distributed = package("distributed", "dask", "--scheduler")
+    logging.getLogger("distributed.client").setLevel(
+        logging.CRITICAL
+    )  # what is lost is said once, by us
     try:
         return distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -28,6 +28,9 @@ class NpyTable(Table):
     offset: int = 0  # bytes, of the data in the file
 
     def _read(self, first: int, end: int, left_out: NDArray[np.int64]) -> Array:
+        size = regular_size(self.path)
+        if size < self.offset + self.rows * self.shape[1] * self.dtype.itemsize:
+            raise ValueError(f"it holds {size} bytes: fewer than when it was opened")
         if self.order == "F":
             whole = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, "F")
             block: Array = whole[first:end]
