@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,13 +51,13 @@ class Place:
 
     def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
         """The bytes of each key, or None."""
-        found = self._each([(self.zarr.get, key, self._buffers) for key in keys])
+        found = self._each("get", [(key,) for key in keys], prototype=self._buffers)
         return [None if each is None else each.to_bytes() for each in found]
 
     def part(self, key: str, start: int, stop: int) -> NDArray[np.uint8] | None:
         """Some bytes of a key, as far as there are, or None."""
         span = self._modules.abc.store.RangeByteRequest(start, stop)
-        (found,) = self._each([(self.zarr.get, key, self._buffers, span)])
+        (found,) = self._each("get", [(key,)], prototype=self._buffers, byte_range=span)
         return None if found is None else np.asarray(found.as_numpy_array(), np.uint8)
 
     def sizes(self, keys: Sequence[str]) -> list[int | None]:
@@ -69,17 +70,17 @@ class Place:
                 return None
             return found
 
-        return self._each([(size, key) for key in keys])
+        return self._all([partial(size, key) for key in keys])
 
     def put(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays under their keys, in the byte order of a store."""
         buffer = self._buffers.buffer
         pairs = [(key, buffer.from_array_like(raw(array))) for key, array in arrays.items()]
-        self._each([(self.zarr.set, *pair) for pair in pairs])
+        self._each("set", pairs)
 
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if it is not there."""
-        self._each([(self.zarr.delete, key)])
+        self._each("delete", [(key,)])
 
     def sweep(self, key: str) -> None:
         """Remove what a killed write has left beside the file of a key."""
@@ -94,8 +95,8 @@ class Place:
         async def listed() -> list[str]:
             return [name async for name in self.zarr.list_dir(key)]
 
-        found: list[str] = self._each([(listed,)])[0]
-        return found
+        (found,) = self._all([listed])
+        return list(found)
 
     def array(self, name: str) -> Any:
         """An array as Zarr opens it."""
@@ -106,13 +107,23 @@ class Place:
         assert self.folder is not None
         return self.folder / key
 
-    def _each(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The results of (function, argument, ...), some at a time; errors wait for the end of the others."""
+    def _each(self, method: str, calls: Sequence[tuple[Any, ...]], **options: Any) -> list[Any]:
+        """The results of a method of Zarr's store."""
+        twin = getattr(self.zarr, f"{method}_sync", None)
+        if twin is None:
+            function = getattr(self.zarr, method)
+            return self._all([partial(function, *call, **options) for call in calls])
+        with naming(
+            self.name
+        ):  # newer versions, in a folder: without the way through another thread
+            return [twin(*call, **options) for call in calls]
+
+    def _all(self, calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
+        """The results of calls, some at the same time; an error waits for the end of the others."""
         found: list[Any] = []
         with naming(self.name):
             for start in range(0, len(calls), AT_ONCE):
-                part = calls[start : start + AT_ONCE]
-                found += self._wait(together([call(*arguments) for call, *arguments in part]))
+                found += self._wait(together([call() for call in calls[start : start + AT_ONCE]]))
                 for each in found[start:]:
                     if isinstance(each, BaseException):
                         raise each

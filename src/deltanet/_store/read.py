@@ -14,6 +14,7 @@ from deltanet import _factors, _io, _limits, _memory, _validate
 from deltanet._io import _content
 from deltanet._io._files import reading
 from deltanet._io.jacobian import counts
+from deltanet._store.documents import plain, rows
 from deltanet._store.layout import (
     DOCUMENT,
     DONE,
@@ -56,7 +57,7 @@ def opened(path: str | os.PathLike[str], read_only: bool = True) -> Stored:
         if not isinstance(about, dict):
             raise ValueError(f"{STRANGE}; it says nothing of deltanet")
         layout = claimed(about)
-        compare(place, expected(layout))
+        compare(place, rows(layout))
         net = inner_net(place, layout)
         if net._token() != about.get("net"):
             raise ValueError("the net in it is not the one of which it was computed")
@@ -104,32 +105,6 @@ def number(about: dict[str, Any], name: str, least: int) -> int:
     if type(value) is not int or not least <= value < MOST:
         raise ValueError(f"{name!r} must be a count of at least {least}; got {value!r:.60}")
     return value
-
-
-def expected(layout: Layout) -> dict[str, dict[str, Any]]:
-    """What the documents of the arrays must say, by name."""
-    found = {
-        name: plain(
-            (layout.samples, *member.shape),
-            (layout.rows, *member.shape),
-            layout.dtype.name,
-            "NaN",
-        )
-        for name, member in layout.members.items()
-    }
-    return found | {DONE: plain((layout.blocks,), (1,), "uint64", 0)}
-
-
-def plain(shape: Shape, chunks: Shape, kind: str, fill: Any) -> dict[str, Any]:
-    """An array whose chunks are its numbers."""
-    return {
-        "shape": list(shape),
-        "data_type": kind,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
-        "fill_value": fill,
-    }
 
 
 def compare(place: Place, wanted: dict[str, dict[str, Any]]) -> None:

@@ -1,6 +1,5 @@
 """What a task does with some blocks of a store: it computes and writes them, or compares them with X."""
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,18 +36,24 @@ class Task(NamedTuple):
     number: int
 
 
-@lru_cache(maxsize=1)
-def joined(store: str, net: str, job: str) -> Stored:
-    """The store of a job, opened once in each worker."""
-    found = opened(store, read_only=False)
-    if found.about["net"] != net:
-        raise ValueError(f"{store}: it is no longer the store of this job")
+OPENED: dict[str, Stored] = {}  # by job: of this process its own ones, of a worker the last one
+
+
+def joined(task: Task) -> Stored:
+    """The store of a task, opened once in each worker."""
+    found = OPENED.get(task.job)
+    if found is None:
+        found = opened(task.store, read_only=False)
+        if found.about["net"] != task.net:
+            raise ValueError(f"{task.store}: it is no longer the store of this job")
+        OPENED.clear()
+        OPENED[task.job] = found
     return found
 
 
 def written(task: Task) -> dict[str, str]:
     """Compute and write those blocks that are not finished; returns on what kind of machine."""
-    place, layout, net, _ = joined(task.store, task.net, task.job)
+    place, layout, net, _ = joined(task)
     blocks = range(task.start, task.stop)
     for block, mark in zip(blocks, marks(place, blocks), strict=True):
         if not mark:
@@ -59,7 +64,7 @@ def written(task: Task) -> dict[str, str]:
 
 def compared(task: Task) -> dict[int, str]:
     """{block: what is wrong with it} of the finished blocks of a task."""
-    place, layout, *_ = joined(task.store, task.net, task.job)
+    place, layout, *_ = joined(task)
     blocks = range(task.start, task.stop)
     wrong: dict[int, str] = {}
     for block, mark in zip(blocks, marks(place, blocks), strict=True):

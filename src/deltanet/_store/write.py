@@ -188,6 +188,7 @@ class Job:
         sweep(self.stored.place, blocks)
         there = set(finished(self.stored.place, blocks))
         executor = self.how.executor
+        tasks.OPENED[self.name] = self.stored
         try:
             with (
                 ThreadPoolExecutor(OVERLAPPED)
@@ -200,7 +201,7 @@ class Job:
                 self.tell(there)
                 self.run(pool, tasks.written, rest, self.written)
         finally:
-            tasks.joined.cache_clear()  # the net of the store, if it was opened in this process
+            tasks.OPENED.pop(self.name, None)
 
     def compared(self, pool: Any, there: Iterable[int]) -> set[int]:
         """Refuse another X than that of the finished blocks; returns those that must be written again."""
