@@ -6,7 +6,7 @@ from deltanet._store.array import StoredArray
 from deltanet._store.blocks import Blocks
 from deltanet._store.jacobian import StoredJacobian
 from deltanet._store.read import opened
-from deltanet._store.write import write
+from deltanet._store.writer import write
 
 __all__ = ["open", "write"]
 
