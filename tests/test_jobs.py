@@ -57,7 +57,7 @@ def dask_executor():
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -264,8 +264,8 @@ def interrupt(done, total):
         (0, 10, 0),
         (1, 10, 1),
         (10**6, 661 * 331, 62),
-        (10**6, 661, 5),
-        (10**10, 100, 4096),
+        (10**6, 661, 3),
+        (10**10, 200, 4096),
         (10**10, 10**7, 16),
         (10**5, 10**7, 7),
         (10**5, 0, 1),

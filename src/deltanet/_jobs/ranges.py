@@ -3,14 +3,14 @@
 ::
 
     rows of a range    at least LEAST_ROWS, and RANGE_WORK numbers of the result:
-                       one number a row costs 0.5 ns, so a range takes some 50 ms or more
+                       one number a row costs 0.25 ns, so a range takes some 60 ms or more
     ranges             at most MOST_RANGES, or MOST_OF_LARGE of a result of more than LARGE_NUMBERS
 """
 
 from deltanet import _limits
 
 LEAST_ROWS = 2**14
-RANGE_WORK = 2**27  # rows times numbers
+RANGE_WORK = 2**28  # rows times numbers
 LARGE_NUMBERS = 2**20  # 8 MiB in double precision
 MOST_RANGES, MOST_OF_LARGE = 4096, 16
 
@@ -20,8 +20,8 @@ def ranges(N: int, numbers: int) -> list[tuple[int, int]]:
 
     Examples
     --------
-    >>> ranges(40_000, 10_000)
-    [(0, 13333), (13333, 26666), (26666, 40000)]
+    >>> ranges(60_000, 10_000)
+    [(0, 20000), (20000, 40000), (40000, 60000)]
     """
     rows = max(LEAST_ROWS, -(-RANGE_WORK // max(1, numbers)))
     most = MOST_OF_LARGE if numbers > LARGE_NUMBERS else MOST_RANGES
