@@ -496,7 +496,7 @@ def test_processes(expected):
 def cluster():
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 

@@ -267,7 +267,7 @@ def cluster():
         warnings.simplefilter("ignore")
         with (
             distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+                n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
             ) as local,
             distributed.Client(local) as client,
         ):

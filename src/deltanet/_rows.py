@@ -176,7 +176,8 @@ class Computed:
         self.shape: Shape = tuple(map(int, array.shape))
 
     def __getitem__(self, part: slice) -> Any:
-        return self.array[part].compute(scheduler="synchronous")
+        # a function, and not its name, of which Dask warns where a cluster is at hand
+        return self.array[part].compute(scheduler=package("dask", "dask", "a Dask array").get)
 
     def cut(self, start: int, stop: int) -> "Computed":
         """Some rows, with what of the graph they need: the whole may hold arrays."""

@@ -1,5 +1,5 @@
 # Row-major products: register tiles (tile.h), or, if the processor has no AVX2, SciPy's BLAS, or loops where bits
-# must not depend on the batch; a lone sample takes plain loops (loops.h). The only file that calls SciPy's gemm and syrk.
+# must not depend on the batch; a lone sample takes plain loops (loops.h). Only this file calls SciPy's gemm and syrk.
 #
 # Row-major C = A B is column-major C^T = B^T A^T, so the operands of BLAS change places and sizes M and N
 # with them. BLAS's beta = 0 is not trusted with NaN in C. Sizes fit a blas_int: the Python side checks that.

@@ -20,6 +20,7 @@ class Samples(Protocol):
 
     def counted(self) -> int:
         """How many have a weight above 0."""
+        ...
 
     def beats_a_constant(self, net: MLP) -> bool: ...
 
@@ -27,9 +28,11 @@ class Samples(Protocol):
 
     def constant_loss(self, units: Units | None = None) -> float:
         """sum_s w_s |c - y_s|^2 / 2 of the best c, 0 where Y is constant: in units of Y, or of a fit."""
+        ...
 
     def misfit(self, net: MLP) -> float:
         """sum_s w_s |f(x_s) - y_s|^2"""
+        ...
 
     def points(self, net: MLP) -> Points: ...
 
@@ -39,6 +42,7 @@ class Samples(Protocol):
 
     def judge(self, units: Units) -> Problem:
         """Their loss alone, without a prior."""
+        ...
 
 
 class Whole:

@@ -20,6 +20,12 @@ _KEPT = (
     threading.local()
 )  # of each thread: the group of rows that was read last, as blocks are smaller
 
+FLOATS = {
+    "halffloat": "float16",
+    "float": "float32",
+    "double": "float64",
+}  # Arrow's names to NumPy's
+
 
 @dataclass(frozen=True)
 class GroupedTable(Table):
@@ -146,7 +152,8 @@ def _described(
             raise ValueError(
                 f"it must hold numbers; its column {name!r} holds {kind_of}: choose others by --columns"
             )
-    dtypes = {schema.field(name).type.to_pandas_dtype() for name in fields}
+    kinds = {str(schema.field(name).type) for name in fields}
+    dtypes = {np.dtype(FLOATS.get(each, each)) for each in kinds}
     dtype = np.result_type(*dtypes) if dtypes else np.dtype(float)
     return kind(
         *(request.path, request.name, request.width, sum(counts), dtype, columns, names),

@@ -23,20 +23,20 @@ TABLE_NAMES = ("X", "x", "inputs")  # of the array to read from an .npz that hol
 class NpyTable(Table):
     """A read-only map of the file, so that the table may exceed the memory."""
 
-    shape: tuple[int, int] = (0, 0)
+    whole: tuple[int, int] = (0, 0)  # shape of the array in the file
     order: Literal["C", "F"] = "C"
     offset: int = 0  # bytes, of the data in the file
 
     def _read(self, first: int, end: int, left_out: NDArray[np.int64]) -> Array:
         size = regular_size(self.path)
-        if size < self.offset + self.rows * self.shape[1] * self.dtype.itemsize:
+        if size < self.offset + self.rows * self.whole[1] * self.dtype.itemsize:
             raise ValueError(f"it holds {size} bytes: fewer than when it was opened")
         if self.order == "F":
-            whole = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, "F")
-            block: Array = whole[first:end]
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.whole, "F")
+            block: Array = mapped[first:end]
         else:  # of the rows alone
-            begin = self.offset + first * self.shape[1] * self.dtype.itemsize
-            block = np.memmap(self.path, self.dtype, "r", begin, (end - first, self.shape[1]))
+            begin = self.offset + first * self.whole[1] * self.dtype.itemsize
+            block = np.memmap(self.path, self.dtype, "r", begin, (end - first, self.whole[1]))
         return block if self.columns is None else block[:, self.columns]
 
 
@@ -52,7 +52,8 @@ class NpzTable(Table):
         return self.__dict__ | {"kept": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            object.__setattr__(self, name, value)  # it is frozen
 
     def _read(self, first: int, end: int, left_out: NDArray[np.int64]) -> Array:
         with _LOCK:
@@ -85,7 +86,7 @@ def open_npy(request: Request) -> NpyTable:
     rows, count = shape if len(shape) == 2 else (1, *shape)
     return NpyTable(
         *(request.path, request.name, request.width, rows, dtype, *request.chosen(None, count)),
-        shape=(rows, count),
+        whole=(rows, count),
         order="F" if fortran else "C",
         offset=offset,
     )

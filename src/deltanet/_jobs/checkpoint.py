@@ -14,6 +14,7 @@ without one, and so its bits are the same. The hashes tell whether the data of f
 import json
 import os
 import warnings
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,8 +165,11 @@ def table(hashes: list[list[bytes]]) -> NDArray[np.uint8]:
 
 
 def write(path: Path, **arrays: Any) -> None:
-    with replacing(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays)
+    # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
+    with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read(path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:

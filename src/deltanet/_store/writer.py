@@ -78,7 +78,7 @@ def write(
         Samples of a block. By default a block has 32 to 64 MiB, its rows of X included; if the store is
         there, its number.
     executor : object with `submit`, optional
-        Its workers compute and write the blocks: a `concurrent.futures` executor, or Dask's
+        Its workers compute and write the blocks: a ``concurrent.futures`` executor, or Dask's
         ``client.get_executor()``. All of them must reach `path`. By default this process does it, and
         computes a block while it writes another.
     resume : bool
