@@ -17,7 +17,7 @@ from pathlib import Path
 import job_rows
 import numpy as np
 import pytest
-from job_rows import ROWS, Failing, Killing, N, Slow
+from job_rows import ROWS, Failing, Here, Killing, N, Slow
 
 import deltanet as dn
 from deltanet._jobs import locks, ranges
@@ -144,22 +144,6 @@ def test_fork():
     out = subprocess.run(warm, cwd=SCRIPT.parent, capture_output=True, text=True, timeout=100)
     wanted = job_rows.net().ggn(X, executor=Here())
     assert out.stdout.strip() == wanted.tobytes().hex(), out.stderr
-
-
-class Here:
-    """The least that an executor is: it computes at once."""
-
-    def __init__(self):
-        self.count = 0
-
-    def submit(self, function, *args):
-        self.count += 1
-        future = Future()
-        try:
-            future.set_result(function(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 # Kinds of rows

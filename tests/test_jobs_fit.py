@@ -5,6 +5,7 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, Thre
 
 import numpy as np
 import pytest
+from job_rows import Here
 
 import deltanet as dn
 from deltanet._jobs import ranges
@@ -32,18 +33,6 @@ def executors():
     spawn = multiprocessing.get_context("spawn")
     with ThreadPoolExecutor(3) as threads, ProcessPoolExecutor(1, spawn) as process:
         yield threads, process
-
-
-class Here:
-    """The least that an executor is: it computes at once."""
-
-    def submit(self, function, *args):
-        future = Future()
-        try:
-            future.set_result(function(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 CASES = {

@@ -698,12 +698,12 @@ def table(X: ArrayLike, width: int) -> NDArray[Any]:
     return array
 
 
-def finite(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """`array`, when no entry is NaN or infinite."""
+def finite(array: NDArray[Any], name: str, start: int = 0) -> NDArray[Any]:
+    """`array`, when no entry is NaN or infinite; its rows begin at `start` of what the caller gave."""
     good = np.isfinite(array)
     if not good.all():
         first = tuple(int(i) for i in np.argwhere(~good)[0])
-        place = f" at {list(first)}" if first else ""
+        place = f" at {[start + first[0], *first[1:]]}" if first else ""
         raise ValueError(f"{name} must be finite; got {array[first]}{place}")
     return array
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from deltanet._cli.options import Form, Wrt
+from deltanet._io import npz
 from deltanet._memory import human
 from deltanet._mlp import MLP
 from deltanet._types import Array
@@ -67,12 +68,12 @@ def save(path: Path, arrays: dict[str, Any]) -> int:
     """Write arrays to an .npz file, or the only one to a .npy file; returns their bytes."""
     nbytes: int = sum(array.nbytes for array in arrays.values())
     _check_disk(path.parent, nbytes)
-    with open(path, "wb") as file:  # given a name, savez would append .npz to it
-        if ".npy" in path.suffixes:
-            (array,) = arrays.values()
+    if ".npy" in path.suffixes:
+        (array,) = arrays.values()
+        with open(path, "wb") as file:  # given a name, save would append .npy to it
             np.save(file, array)
-        else:
-            np.savez(file, **arrays)
+    else:
+        npz.put(path, arrays)
     return nbytes
 
 

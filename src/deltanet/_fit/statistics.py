@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deltanet import _scaling
+from deltanet import _scaling, _validate
 from deltanet._jobs.work import Span, Sum
 from deltanet._mlp import MLP
 from deltanet._types import Array
@@ -35,7 +35,7 @@ class Extremes(Sum):
         for part, _ in span.pieces():
             start = span.start + part.start
             for reader in span.readers.values():
-                finite(reader.piece, reader.rows.name, start)
+                checked(reader.piece, reader.rows.name, start)
             X, Y, w = counted(span, part)
             for at, table in zip((0, 2 * X.shape[1]), (X, Y), strict=True):
                 n = table.shape[1]
@@ -100,13 +100,9 @@ def counted(span: Span, part: slice) -> tuple[Array, Array, Array]:
     return X[some], Y[some], w[some]
 
 
-def finite(piece: Array, name: str, start: int) -> None:
+def checked(piece: Array, name: str, start: int) -> None:
     """Refuse NaN and infinity, and weights below 0; the place is that among all rows."""
-    good = np.isfinite(piece)
-    if not good.all():
-        row, *column = (int(i) for i in np.argwhere(~good)[0])
-        got = piece[(row, *column)]
-        raise ValueError(f"{name} must be finite; got {got} at {[start + row, *column]}")
+    _validate.finite(piece, name, start)
     if name == "sample_weight" and (piece < 0).any():
         raise ValueError(f"{name} must be at least 0; got {piece.min()}")
 

@@ -24,9 +24,15 @@ def write(
     path: str | os.PathLike[str], header: dict[str, Any], arrays: Mapping[str, Array]
 ) -> None:
     """Write a header and arrays, whole or not at all."""
+    with replacing(path) as partial:
+        put(partial, {HEADER: np.array(text(header, arrays)), **arrays})
+
+
+def put(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays to a new file."""
     # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
-    with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
-        for name, array in {HEADER: np.array(text(header, arrays)), **arrays}.items():
+    with zipfile.ZipFile(path, "x") as archive:
+        for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 

@@ -14,7 +14,6 @@ without one, and so its bits are the same. The hashes tell whether the data of f
 import json
 import os
 import warnings
-import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deltanet._io import npz
 from deltanet._io._files import reading, replacing
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import environment
@@ -165,11 +165,8 @@ def table(hashes: list[list[bytes]]) -> NDArray[np.uint8]:
 
 
 def write(path: Path, **arrays: Any) -> None:
-    # not np.savez: before NumPy 2.1, where it fails it leaves a ZipFile that complains on standard error
-    with replacing(path) as partial, zipfile.ZipFile(partial, "x") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    with replacing(path) as partial:
+        npz.put(partial, arrays)
 
 
 def read(path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:

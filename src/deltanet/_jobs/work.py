@@ -4,6 +4,7 @@ A piece has a number of rows that the widths of the arrays alone give, whatever 
 memory is flat, and the bits of a sum depend on its range only.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,7 @@ Places = list[tuple[int, bool, bool]]
 Outcome = tuple[Array, list[bytes]]  # the sum of a range, a hash of each array's rows
 
 
-class Sum:
+class Sum(ABC):
     """A verb as a sum over samples: what is summed, by which net.
 
     Attributes
@@ -47,9 +48,9 @@ class Sum:
         """The kept columns, whose compiled table cannot travel."""
         return Kept(self.layers, self.net.sizes, self.net._kept.biases)
 
+    @abstractmethod
     def fill(self, span: "Span", threads: int | None) -> Array:
         """The vector of some samples."""
-        raise NotImplementedError
 
     def check(self, name: str, piece: Array) -> Array:
         """A piece of an array as the core takes it."""
