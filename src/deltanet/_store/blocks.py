@@ -26,7 +26,8 @@ class Blocks:
     """
 
     def __init__(self, stored: Stored) -> None:
-        self.stored, self.known = stored, set[int]()
+        self.stored: Stored = stored
+        self.known: set[int] = set()
 
     @property
     def layout(self) -> Layout:

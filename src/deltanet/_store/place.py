@@ -35,8 +35,8 @@ class Place:
             zarr = package(module, "zarr", "a store")
         # `sync` as xarray and others take it: Zarr has no other door to it
         self._modules, self._wait = zarr, zarr.core.sync.sync
-        self.name = os.fspath(path)
-        self.folder = folder(self.name)
+        self.name: str = os.fspath(path)
+        self.folder: Path | None = folder(self.name)
         if self.folder is None:
             package("fsspec", "remote", f"a store at {self.name}")
             with naming(self.name):
