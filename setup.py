@@ -21,6 +21,7 @@ MODULES = (
     "backward",
     "buffers",
     "hold",
+    "xxh64",
     "cholesky",
     "curvature",
     "lone",

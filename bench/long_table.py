@@ -33,20 +33,31 @@ class Job:
         return np.load(self.path, mmap_mode="r")
 
     def write(self, path, **how):
-        """A new store."""
-        shutil.rmtree(path, ignore_errors=True)
         dn.write(path, self.net, self.path, **how)
 
 
-def turns(calls, rounds=ROUNDS):
-    """{name: median seconds} of long calls that take turns, each of them once before."""
+def turns(calls, made=(), rounds=ROUNDS):
+    """{name: median seconds} of long calls that take turns, each of them once before.
+
+    The clock does not run while what was `made` (folders, files) by the call before is removed.
+    """
     for call in calls.values():
+        remove(made)
         call()
     times = {name: [] for name in calls}
     for turn in range(rounds):
         names = list(calls)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            remove(made)
             start = time.perf_counter()
             calls[name]()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(each) for name, each in times.items()}
+
+
+def remove(made):
+    for path in made:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

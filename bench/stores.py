@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import deltanet as dn
-from bench.long_table import INPUTS, ROUNDS, SURROGATE, Job, turns
+from bench.long_table import INPUTS, ROUNDS, SURROGATE, Job, remove, turns
 from bench.machine import LINUX, child, field
 from bench.peers import jax
 from bench.stores_jax import beside_jax
@@ -53,7 +53,9 @@ def overhead(report, folder):
                 "thread": partial(write, executor=thread),
                 "process": partial(write, executor=process),
             }
-            times = turns({"plain call": plain, **ways})
+            times = turns({"plain call": plain, **ways}, [path])
+        remove([path])
+        write()
         np.testing.assert_allclose(dn.open(path)[-rows:], out, rtol=0, atol=1e-12)
         block = f"{times['plain call'] / N * rows * 1e3:.3g} ms, {out.nbytes / 1e6:.3g} MB"
         case = f"{job}, {'dy/dx' if form is INPUTS else 'y'}"
@@ -71,13 +73,11 @@ def factors_to_disk(report, folder):
     numbers = np.concatenate([a.ravel() for a in (J.outputs, *J.deltas, *J.inputs)])
     del J
 
-    def tofile():
-        file.unlink(missing_ok=True)
-        numbers.tofile(file)
+    tofile = partial(numbers.tofile, file)
 
     def on_disk(call):
         call()
-        for each in [file] if call is tofile else path.rglob("*/c/**/*"):
+        for each in [file, *path.rglob("*")]:
             if each.is_file():
                 with each.open("r+b") as opened:
                     os.fsync(opened)
@@ -85,7 +85,7 @@ def factors_to_disk(report, folder):
     write = partial(job.write, path)
     for place, way in (("memory of the system", lambda call: call()), ("disk", on_disk)):
         calls = {"tofile": partial(way, tofile), "dn.write": partial(way, write)}
-        times = turns(calls, rounds=2 * ROUNDS)
+        times = turns(calls, [path, file], 2 * ROUNDS)
         rates = {f"{way}, GB/s": f"{numbers.nbytes / t / 1e9:.3g}" for way, t in times.items()}
         case = f"{job}, factors, to the {place}"
         report.row("Factors computed and written, beside the write", case, times, **rates)

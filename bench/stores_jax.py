@@ -1,6 +1,5 @@
 """The same jobs as a user of JAX has them: a jitted formula, block by block, and `np.save` of each array."""
 
-import shutil
 from functools import partial
 
 import numpy as np
@@ -25,9 +24,7 @@ def beside_jax(report, folder):
             for way, (f, arrays) in ways(name, formula, job, rows).items():
                 calls[f"{way}, {rows} rows"] = partial(saved, f, job.path, rows, folder / "jax")
                 check(arrays, job, rows)
-        times = turns(calls)
-        for left in (path, folder / "jax"):
-            shutil.rmtree(left)
+        times = turns(calls, [path, folder / "jax"])
         case = f"{job}, {name}"
         report.row("A job in blocks to disk, beside JAX and np.save of each array", case, times)
         best = min(seconds for way, seconds in times.items() if way != "deltanet")
@@ -73,7 +70,6 @@ def check(arrays, job, rows):
 
 def saved(f, path, rows, folder):
     """f of all blocks, each array in a file of its own."""
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     X = np.load(path, mmap_mode="r")
     for start in range(0, len(X), rows):

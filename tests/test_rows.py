@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from deltanet._core.xxh64 import Xxh64
 from deltanet._rows import rows
 
 N, WIDTH = 1000, 7
@@ -108,6 +109,8 @@ REFUSED = {
     "text": (lambda d: np.array([["a"] * 7]), "X must hold real numbers"),
     "no such file": (lambda d: d / "absent.npy", "absent.npy"),
     "unknown chunks": (nothing_known, "compute_chunk_sizes"),
+    "a URL": (lambda d: "s3://bucket/x.npy", "got 's3://bucket/x.npy': open it with Zarr or Dask"),
+    "a URL among files": (lambda d: [d / "x.npy", "file:///x.npy"], "got 'file:///x.npy'"),
 }
 
 
@@ -130,3 +133,31 @@ def test_a_file_that_was_cut_short(table, tmp_path):
     np.save(path, table[:500])
     with pytest.raises(ValueError, match=r"table\.npy: it holds 28128 bytes: fewer than"):
         pickle.loads(found)[400:600]
+
+
+# text -> its XXH64, as the command xxhsum gives it
+HASHES = {
+    "": "ef46db3751d8e999",
+    "a": "d24ec4f1a98c6e5b",
+    "abc": "44bc2cf5ad770999",
+    "Nobody inspects the spammish repetition": "fbcea83c8a378bf1",
+}
+
+
+@pytest.mark.parametrize("text", HASHES)
+def test_the_hash_is_xxh64(text):
+    found = Xxh64()
+    found.update(np.frombuffer(text.encode(), np.uint8))
+    assert found.digest().hex() == HASHES[text]
+    assert found.intdigest() == int(HASHES[text], 16)
+
+
+def test_the_hash_of_parts_is_that_of_the_whole():
+    numbers = np.random.default_rng(0).integers(0, 256, 500, dtype=np.uint8)
+    whole = Xxh64()
+    whole.update(numbers)
+    for seed in range(200):
+        parts = Xxh64()
+        for part in np.split(numbers, np.sort(np.random.default_rng(seed).integers(0, 500, 20))):
+            parts.update(part)
+        assert parts.digest() == whole.digest()

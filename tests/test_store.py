@@ -385,7 +385,7 @@ def test_what_a_killed_write_leaves_is_written_again(path, fault):
     wanted = files(path)
     key, break_it = FAULTS[fault]
     break_it(path / key)
-    for leftover in ("delta0/c/2/0/0.0123.partial", "done/c/2.4567.partial"):
+    for leftover in ("done/c/2.0123.5.partial", "done/c/2.4567.0.partial"):
         (path / leftover).write_bytes(b"half")
     S = dn.open(path)
     with pytest.raises((OSError, RuntimeError), match=r"damaged|not written yet"):

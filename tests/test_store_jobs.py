@@ -41,8 +41,10 @@ def finished(path):
     """Blocks whose entry in `done` is whole, with the files of their chunks as they are."""
     blocks = {}
     for file in Path(path, "done", "c").glob("*"):
+        if not file.name.isdecimal():  # a part of a block that is under way
+            continue
         entry = file.read_bytes()
-        if file.name.isdecimal() and len(entry) == 8 and any(entry):
+        if len(entry) == 8 and any(entry):
             chunks = [each for each in Path(path).glob(f"*/c/{file.name}/**/0") if each.is_file()]
             blocks[int(file.name)] = {
                 each: (each.stat().st_ino, each.stat().st_mtime_ns) for each in chunks

@@ -4,7 +4,6 @@ An array, a memory map, a Zarr or Dask array, or files: one table of N rows, of 
 process is given the description, and reads what it needs. Only arrays in memory travel with it.
 """
 
-import hashlib
 import mmap
 import os
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deltanet import _limits, _validate
+from deltanet._core.xxh64 import Xxh64
 from deltanet._extras import package
 from deltanet._types import Array, DType, Shape
 
@@ -63,17 +63,12 @@ class Rows:
             return Rows(self.source.cut(start, stop), self.dtype, self.name)
         return Rows(Part(self.source, start, stop), self.dtype, self.name)
 
-    def fingerprint(self, start: int, stop: int) -> bytes:
+    def fingerprint(self, start: int, stop: int) -> int:
         """A hash of the numbers of these rows, as they are read."""
-        total = digest()
+        total = Xxh64()
         for at in range(start, stop, _limits.COPY_SAMPLES):
             total.update(self[at : min(at + _limits.COPY_SAMPLES, stop)])
-        return bytes(total.digest())
-
-
-def digest() -> Any:
-    """A hash to be fed with rows: it tells data that were changed, and is no defence against a forger."""
-    return hashlib.sha1(usedforsecurity=False)
+        return total.intdigest()
 
 
 def rows(X: Any, shape: Shape, dtype: DType, name: str = "X") -> Rows:
@@ -101,7 +96,7 @@ def rows(X: Any, shape: Shape, dtype: DType, name: str = "X") -> Rows:
 
 def opened(X: Any, shape: Shape, name: str) -> Any:
     """What the rows of X are read from."""
-    paths = listed(X)
+    paths = listed(X, name)
     if paths is not None:
         if len(shape) != 1:
             raise TypeError(f"{name} must be an array; got {len(paths)} files")
@@ -119,13 +114,20 @@ def opened(X: Any, shape: Shape, name: str) -> Any:
     return _validate.numbers(X, name)
 
 
-def listed(X: Any) -> list[Path] | None:
+def listed(X: Any, name: str) -> list[Path] | None:
     """The paths that X names, or None."""
-    if isinstance(X, (str, os.PathLike)):
-        return [Path(X)]
-    if isinstance(X, (list, tuple)) and X and all(isinstance(x, (str, os.PathLike)) for x in X):
-        return [Path(x) for x in X]
-    return None
+    paths = [X] if isinstance(X, (str, os.PathLike)) else X
+    if not isinstance(paths, (list, tuple)) or not paths:
+        return None
+    if not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        return None
+    for path in paths:
+        if "://" in os.fspath(path):
+            raise ValueError(
+                f"{name} must be files of this machine, or an array; got {path!r}: open it with Zarr or "
+                "Dask, and give the array"
+            )
+    return [Path(path) for path in paths]
 
 
 class Part:

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deltanet._core.xxh64 import Xxh64
 from deltanet._io import npz
 from deltanet._io._files import reading, replacing
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import environment
 from deltanet._jobs.locks import exclusive
-from deltanet._rows import digest
 from deltanet._types import Array
 
 FORMAT = 1
@@ -161,7 +161,7 @@ def same_machine(name: str, found: dict[str, Any], machine: dict[str, str]) -> N
 def table(hashes: list[list[bytes]]) -> NDArray[np.uint8]:
     """Hashes as an array (ranges, arrays, bytes) that a file can hold."""
     joined = b"".join(each for row in hashes for each in row)
-    return np.frombuffer(joined, np.uint8).reshape(len(hashes), -1, digest().digest_size)
+    return np.frombuffer(joined, np.uint8).reshape(len(hashes), -1, Xxh64.digest_size)
 
 
 def write(path: Path, **arrays: Any) -> None:

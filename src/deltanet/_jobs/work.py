@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from deltanet._columns import Kept
+from deltanet._core.xxh64 import Xxh64
 from deltanet._jobs.ranges import piece_rows
-from deltanet._rows import Rows, digest
+from deltanet._rows import Rows
 from deltanet._types import Array
 from deltanet._verbs import Source
 
@@ -62,7 +63,7 @@ class Reader:
 
     def __init__(self, rows: Rows, check: Callable[[str, Array], Array], hashed: bool) -> None:
         self.rows, self.check = rows, check
-        self.digest = digest() if hashed else None
+        self.digest = Xxh64() if hashed else None
         self.start, self.piece = 0, rows[0:0]
 
     def read(self, part: slice) -> None:

@@ -54,7 +54,7 @@ def everything(layout: Layout, net: "MLP") -> dict[str, NDArray[Any]]:
     about = {
         name: ([SAMPLE, *member.axes], member.about) for name, member in layout.members.items()
     }
-    text = f"0, or a hash of the inputs of {layout.rows} samples that are finished"
+    text = f"0, or XXH64 (seed 0; 1 for 0) of the inputs of {layout.rows} samples that are finished"
     about[DONE] = ["block"], text
     for name, told in rows(layout).items():
         axes, words = about[name]

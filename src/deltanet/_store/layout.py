@@ -96,6 +96,12 @@ class Layout:
         """Bytes of one block in all arrays."""
         return self.rows * sample_bytes(self.members, self.dtype)
 
+    @property
+    def piece_rows(self) -> int:
+        """Rows of a block that are computed and written at once, as they stay in the cache then."""
+        one = sample_bytes(self.members, self.dtype)
+        return min(self.rows, max(_limits.LEAST_PIECE, _limits.STORED_PIECE_BYTES // one))
+
     def span(self, block: int) -> slice:
         """The samples of a block."""
         return slice(block * self.rows, min((block + 1) * self.rows, self.samples))

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -72,22 +74,46 @@ class Place:
 
         return self._all([partial(size, key) for key in keys])
 
-    def put(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write arrays under their keys, in the byte order of a store."""
-        buffer = self._buffers.buffer
-        pairs = [(key, buffer.from_array_like(raw(array))) for key, array in arrays.items()]
-        self._each("set", pairs)
+    def put(self, arrays: Mapping[str, NDArray[Any]], beside: str = "") -> None:
+        """Write arrays under their keys, in the byte order of a store; see `writing`."""
+        with self.writing(arrays, beside) as files:
+            for file, array in zip(files, arrays.values(), strict=True):
+                file.write(raw(array))
+
+    @contextmanager
+    def writing(self, keys: Collection[str], beside: str = "") -> Iterator[list[BinaryIO]]:
+        """Files for the bytes of keys, which are there when the block ends without an error.
+
+        In a folder each is written as a file ``{beside}.*.partial`` and renamed: whoever looks sees a whole
+        file, or none. Zarr's own way is one call with all bytes at once, which have left the cache by then.
+        """
+        if self.folder is None:
+            memory = [BytesIO() for _ in keys]
+            yield list(memory)
+            held = (np.frombuffer(each.getbuffer(), np.uint8) for each in memory)
+            buffers = map(self._buffers.buffer.from_array_like, held)
+            self._each("set", list(zip(keys, buffers, strict=True)))
+            return
+        first = self.folder / f"{beside}.{secrets.token_hex(4)}"
+        paths = [first.with_name(f"{first.name}.{i}.partial") for i in range(len(keys))]
+        try:
+            first.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as stack:
+                yield [stack.enter_context(open(path, "xb")) for path in paths]
+            for path, key in zip(paths, keys, strict=True):
+                target = self.folder / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+        except BaseException as error:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise named(error, self.name) from error
+            raise
 
     def delete(self, key: str) -> None:
         """Remove a key; nothing happens if it is not there."""
         self._each("delete", [(key,)])
-
-    def sweep(self, key: str) -> None:
-        """Remove what a killed write has left beside the file of a key."""
-        if self.folder is not None:
-            file = self.folder / key
-            for partial in file.parent.glob(f"{file.name}.*.partial"):
-                partial.unlink(missing_ok=True)
 
     def names(self, key: str) -> list[str]:
         """The names one level below a key."""
@@ -135,10 +161,10 @@ async def together(works: Sequence[Awaitable[Any]]) -> list[Any]:
     return await asyncio.gather(*works, return_exceptions=True)
 
 
-def raw(array: NDArray[Any]) -> NDArray[np.uint8]:
+def raw(array: NDArray[Any]) -> memoryview:
     """The bytes of an array, little-endian."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(np.uint8)
+    return little.reshape(-1).view(np.uint8).data
 
 
 def folder(name: str) -> Path | None:
@@ -150,6 +176,13 @@ def folder(name: str) -> Path | None:
     return None
 
 
+def named(error: OSError, name: str) -> OSError:
+    """An error of the system with the name of the store."""
+    if error.errno is None:
+        return OSError(f"{name}: {error}")
+    return OSError(error.errno, error.strerror, name)
+
+
 @contextmanager
 def naming(name: str) -> Iterator[None]:
     """Errors of the system with the name of the store; what a package for URLs raises as one of these."""
@@ -158,9 +191,7 @@ def naming(name: str) -> Iterator[None]:
     except (MemoryError, ImportError):
         raise
     except OSError as error:
-        if error.errno is None:
-            raise OSError(f"{name}: {error}") from error
-        raise OSError(error.errno, error.strerror, name) from error
+        raise named(error, name) from error
     except Exception as error:
         text = " ".join(str(error).split())
         raise OSError(f"{name}: {text} ({type(error).__name__})") from error

@@ -1,15 +1,17 @@
 """What a task does with some blocks of a store: it computes and writes them, or compares them with X."""
 
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from deltanet import _memory
+from deltanet._core.xxh64 import Xxh64
 from deltanet._jobs.identity import environment
 from deltanet._params import split
-from deltanet._rows import Rows, digest
+from deltanet._rows import Rows
 from deltanet._store.layout import Layout, done_key
-from deltanet._store.place import Place
+from deltanet._store.place import Place, raw
 from deltanet._store.read import Stored, marks, opened
 from deltanet._types import Array
 
@@ -31,7 +33,7 @@ class Task(NamedTuple):
     start: int
     stop: int
     rows: Rows  # of these blocks
-    threads: int | None
+    threads: int
     job: str
     number: int
 
@@ -58,7 +60,7 @@ def written(task: Task) -> dict[str, str]:
     for block, mark in zip(blocks, marks(place, blocks), strict=True):
         if not mark:
             X = task.rows[within(layout, task.start, block)]
-            put(place, layout, block, X, computed(layout, net, X, task.threads))
+            write(place, layout, net, block, X, task.threads)
     return environment()
 
 
@@ -71,7 +73,7 @@ def compared(task: Task) -> dict[int, str]:
         part = within(layout, task.start, block)
         if not mark or not is_whole(place, layout, block):
             wrong[block] = DAMAGED
-        elif number(task.rows.fingerprint(part.start, part.stop)) != mark:
+        elif (task.rows.fingerprint(part.start, part.stop) or 1) != mark:
             wrong[block] = OTHER
     return wrong
 
@@ -82,16 +84,33 @@ def within(layout: Layout, first: int, block: int) -> slice:
     return slice(span.start - start, span.stop - start)
 
 
-def computed(layout: Layout, net: "MLP", X: Array, threads: int | None) -> dict[str, Array]:
-    """The arrays of a block, filled up with NaN behind the rows of X."""
-    count, members = len(X), layout.members
-    shapes = [(layout.rows, *member.shape) for member in members.values()]
-    numbers = layout.block_bytes // layout.dtype.itemsize
-    buffer = _memory.empty((numbers,), layout.dtype, "a block of the store", "give fewer rows=")
-    arrays = dict(zip(members, split(buffer, shapes), strict=True))
-    rows = {name: array[:count] for name, array in arrays.items()}
-    for array in arrays.values():
-        array[count:] = np.nan
+def write(place: Place, layout: Layout, net: "MLP", block: int, X: Array, threads: int) -> None:
+    """The chunks of a block, NaN behind the rows of X, and when all are there its entry in `done`."""
+    keys, total, step = layout.keys(block), Xxh64(), layout.piece_rows
+    arrays = piece(layout)
+    with place.writing(keys.values(), done_key(block)) as files:
+        for start in range(0, layout.rows, step):
+            height = min(step, layout.rows - start)
+            samples = X[start : start + height]
+            total.update(samples)
+            compute(layout, net, samples, arrays, threads)
+            for file, array in zip(files, arrays.values(), strict=True):
+                array[len(samples) : height] = np.nan
+                file.write(raw(array[:height]))
+    place.put({done_key(block): np.array([total.intdigest() or 1], np.uint64)}, done_key(block))
+
+
+def piece(layout: Layout) -> dict[str, Array]:
+    """The arrays of a store for some rows of a block, which stay in the cache from one piece to the next."""
+    shapes = [(layout.piece_rows, *member.shape) for member in layout.members.values()]
+    numbers = sum(map(prod, shapes))
+    buffer = _memory.empty((numbers,), layout.dtype, "a piece of the store", "give fewer rows=")
+    return dict(zip(layout.members, split(buffer, shapes), strict=True))
+
+
+def compute(layout: Layout, net: "MLP", X: Array, arrays: dict[str, Array], threads: int) -> None:
+    """The first rows of the arrays, at all samples of X."""
+    rows = {name: array[: len(X)] for name, array in arrays.items()}
     wanted: dict[str, Any] = {"y": rows["outputs"]}
     if layout.form == "factors":
         count_layers = range(len(layout.sizes) - 1)
@@ -99,31 +118,12 @@ def computed(layout: Layout, net: "MLP", X: Array, threads: int | None) -> dict[
         wanted["kept_deltas"] = [rows[f"delta{k}"] for k in count_layers]
     elif layout.form == "dense":
         wanted["J" if layout.wrt == "params" else "Jx"] = rows["jacobian"]
-    net._engine.run(count, net._kept.columns, X=X, threads=threads, reproducible=True, **wanted)
-    return arrays
-
-
-def put(place: Place, layout: Layout, block: int, X: Array, arrays: dict[str, Array]) -> None:
-    """Write the chunks of a block, and when all are there its entry in `done`."""
-    keys = layout.keys(block)
-    for key in keys.values():
-        place.sweep(key)
-    place.put({keys[name]: array for name, array in arrays.items()})
-    total = digest()
-    total.update(X)
-    place.put({done_key(block): np.array([number(total.digest())], np.uint64)})
-
-
-def number(fingerprint: bytes) -> int:
-    """The entry in `done` of rows with this hash: never 0."""
-    return int.from_bytes(fingerprint[:8], "little") or 1
+    net._engine.run(len(X), net._kept.columns, X=X, threads=threads, reproducible=True, **wanted)
 
 
 def is_whole(place: Place, layout: Layout, block: int) -> bool:
     """Whether the chunks of a block have the length that they must have."""
     keys, members = layout.keys(block), layout.members
     sizes = place.sizes(list(keys.values()))
-    wanted = [
-        layout.rows * int(np.prod(members[name].shape)) * layout.dtype.itemsize for name in keys
-    ]
+    wanted = [layout.rows * prod(members[name].shape) * layout.dtype.itemsize for name in keys]
     return sizes == wanted

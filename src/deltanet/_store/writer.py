@@ -1,4 +1,4 @@
-"""dn.write: the way of the blocks into a store, through an executor or two threads of this process."""
+"""dn.write: the way of the blocks into a store, through an executor or the threads of this process."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, SupportsIndex
 
-from deltanet import _limits, _validate
+from deltanet import _limits, _parallel, _validate
 from deltanet._jobs.checkpoint import same_machine
 from deltanet._jobs.identity import environment
 from deltanet._jobs.passes import checked
@@ -26,9 +26,6 @@ from deltanet._types import Progress, Report
 if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
-OVERLAPPED = (
-    2  # tasks at a time without an executor: one block is written while another is computed
-)
 LEAST_TASKS = 64  # that blocks are not put together below
 LEAST_WINDOW, MOST_WINDOW = 16, 4096  # tasks in flight
 ADVICE = "give resume=True, and the job goes on from the blocks that are finished"
@@ -79,8 +76,8 @@ def write(
         there, its number.
     executor : object with `submit`, optional
         Its workers compute and write the blocks: a ``concurrent.futures`` executor, or Dask's
-        ``client.get_executor()``. All of them must reach `path`. By default this process does it, and
-        computes a block while it writes another.
+        ``client.get_executor()``. All of them must reach `path`. By default threads of this process
+        do it, each of them a block.
     resume : bool
         Whether a store of the same job may be at `path`: it is completed. If there is none, it is begun.
     part : (int, int), optional
@@ -152,11 +149,16 @@ def write(
     """
     plan, mine = Plan(path, net, X, form, wrt, rows), hold.checked(part)
     joins = _validate.flag(resume, "resume") or part is not None
-    if checked(executor) is not None and threads is None:
-        threads = 1  # one level of parallelism: the executor's workers
-    how = How(executor, _validate.whole(retries, "retries", 0), _validate.count(threads))
+    checked(executor)
+    retries, threads = _validate.whole(retries, "retries", 0), _validate.count(threads)
     stored = plan.store(mine, joins)
     blocks = hold.blocks_of(mine, stored.layout.blocks)
+    # one level of parallelism: the executor's workers, or a thread for each block
+    count = 1 if executor is not None else threads or _parallel.get_num_threads()
+    workers = max(1, min(count, len(blocks)))
+    how = How(
+        executor, retries, workers, threads or 1 if executor is not None else count // workers
+    )
     samples = range(stored.layout.samples)[blocks.start * stored.layout.rows :]
     samples = samples[: len(blocks) * stored.layout.rows]
     with (
@@ -168,11 +170,16 @@ def write(
 
 
 class How(NamedTuple):
-    """The way of the tasks."""
+    """The way of the tasks.
+
+    `workers` are the threads of this process that take them, if there is no executor; `threads` those of a
+    worker.
+    """
 
     executor: Any
     retries: int
-    threads: int | None
+    workers: int
+    threads: int
 
 
 class Job:
@@ -185,13 +192,13 @@ class Job:
 
     def go(self, blocks: range) -> None:
         """Compare the finished blocks with X, then write the others."""
-        sweep(self.stored.place, blocks)
+        sweep(self.stored.place, blocks)  # of a job that was killed
         there = set(finished(self.stored.place, blocks))
         executor = self.how.executor
         tasks.OPENED[self.name] = self.stored
         try:
             with (
-                ThreadPoolExecutor(OVERLAPPED)
+                ThreadPoolExecutor(self.how.workers)
                 if executor is None
                 else nullcontext(executor) as pool
             ):
@@ -200,6 +207,7 @@ class Job:
                 check_room(self.stored.place, self.layout, len(rest))
                 self.tell(there)
                 self.run(pool, tasks.written, rest, self.written)
+            sweep(self.stored.place, blocks)  # of workers that died
         finally:
             tasks.OPENED.pop(self.name, None)
 
@@ -266,7 +274,7 @@ class Job:
 
 
 def sweep(place: Place, blocks: range) -> None:
-    """Remove what killed writes have left in `done` of these blocks."""
+    """Remove what killed writes have left of these blocks."""
     for name in place.names(f"{DONE}/c"):
         number, _, rest = name.partition(".")
         if rest.endswith("partial") and number.isdecimal() and int(number) in blocks:
