@@ -36,8 +36,8 @@ cdef inline uint64_t word(const uint8_t *at, int nbytes) noexcept nogil:
 
 cdef void stripes(uint64_t *lanes, const uint8_t *at, size_t count) noexcept nogil:
     cdef uint64_t a = lanes[0], b = lanes[1], c = lanes[2], d = lanes[3]
-    cdef size_t i
-    for i in range(count):
+    cdef const uint8_t *end = at + count * STRIPE
+    while at != end:
         a = mixed(a, word(at, 8))
         b = mixed(b, word(at + 8, 8))
         c = mixed(c, word(at + 16, 8))
