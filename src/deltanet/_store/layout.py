@@ -99,8 +99,8 @@ class Layout:
     @property
     def piece_rows(self) -> int:
         """Rows of a block that are computed and written at once, as they stay in the cache then."""
-        one = sample_bytes(self.members, self.dtype)
-        return min(self.rows, max(_limits.LEAST_PIECE, _limits.STORED_PIECE_BYTES // one))
+        one = _limits.PIECE_MULTIPLE * sample_bytes(self.members, self.dtype)
+        return min(self.rows, max(1, _limits.STORED_PIECE_BYTES // one) * _limits.PIECE_MULTIPLE)
 
     def span(self, block: int) -> slice:
         """The samples of a block."""
