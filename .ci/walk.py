@@ -66,6 +66,13 @@ for dtype in TYPES:
             visit(dn.MLP(sizes, dtype=dtype, seed=0), N)
     visit(dn.MLP((4, 19, 2), "own", dtype=dtype, seed=0), None)
     visit(dn.MLP((4, 19, 2), "own", dtype=dtype, seed=0), 150, threads=2)
+    for n_0 in (64, 67):  # inputs that stay in rows, in whole vectors and not
+        net = dn.MLP((n_0, 9, 2), dtype=dtype, seed=0)
+        X = np.ones((75, n_0), dtype)
+        for wide in (net, scaled(net)):
+            results = [wide.jvp(X, net.params), wide.vjp(X, wide(X)), wide.ggn_diagonal(X)]
+            results += [factor for pair in wide.kfac(X) for factor in pair]
+            assert all(np.isfinite(result).all() for result in results)
     net = dn.MLP((20, 60, 60, 4), dtype=dtype, seed=0)
     visit(net, 150, threads=2)  # several blocks
     row = net.num_params * 4 * net.dtype.itemsize

@@ -28,6 +28,8 @@ NETS = {
     "wide, all": ((300, 200, 9), "log_softmax", "float32", None, (1, 3)),
     "deep": ((16, *[16] * 8, 4), "identity", "float64", [-1, 0], (9, 600)),
     "deep, float32": ((16, *[16] * 8, 4), "identity", "float32", None, (5, 250)),
+    "many inputs": ((784, 16, 10), "identity", "float64", None, (140, 1000)),
+    "many inputs, float32": ((67, 9, 3), "softmax", "float32", "weights", (100, 1500)),
     "no bias": ((10, 30, 30, 3), "softmax", "float64", None, (1, 33, 700)),
     "a bias here and there": ((8, 64, 64, 3), "identity", "float32", [0, 2], (17, 600)),
 }

@@ -250,7 +250,7 @@ def large():
 
 
 def test_memory_without_a_matrix():
-    """N P numbers would take 1 GB, P^2 of them 325 MB; X has 16 MB."""
+    """N P numbers would take 1 GB, P^2 of them 325 MB; X has 16 MB, what is kept of h and f' 40 MB."""
     net, X, Y = large()
     tracemalloc.start()
     try:
@@ -259,7 +259,7 @@ def test_memory_without_a_matrix():
     finally:
         tracemalloc.stop()
     assert fit.loss < 0.5 * fit.start
-    assert peak < 40e6
+    assert peak < 60e6
 
 
 def test_ctrl_c_in_a_step():

@@ -10,7 +10,7 @@ import pytest
 
 import deltanet as dn
 
-SIZES = ((4, 32, 32, 2), (1, 10, 1), (3, 5, 2), (40, 17, 5), (8, 64, 64, 3))
+SIZES = ((4, 32, 32, 2), (1, 10, 1), (3, 5, 2), (40, 17, 5), (8, 64, 64, 3), (67, 9, 2))
 DTYPES = "float64", "float32"
 OUTPUTS = "identity", "softmax"
 SAMPLES = 300  # of the batch that all others are compared with

@@ -133,7 +133,7 @@ cdef void bend_block(Bending call, Py_ssize_t block, Py_ssize_t lane, bint add, 
     cdef floating* sums = <floating*> call.out
     cdef Bends at
     cdef Team alone = Team(0, 1, NULL)
-    cdef Layout layout = Layout(N, B, 1, 0, 0, 0, 0, add, &CONTEXT, &alone)
+    cdef Layout layout = Layout(N, B, 1, 0, 0, 0, 0, False, add, &CONTEXT, &alone)
     lay_out_second(&at, own.pointers, own.numbers, net, sizeof(floating), call.wanted, call.r, N, B)
     if call.u != NULL:
         u = <const floating*> call.u + start * net.m

@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memset
 
 from deltanet._core.backward cimport begin, step, through_weights
 from deltanet._core.forward cimport forward, load_input, tangent
+from deltanet._core.inputs cimport InputRows, stack_input
 from deltanet._core.net cimport Layer, Net, Team, share
 from deltanet._core.plan cimport (
     COVARIANCE, DENSE_ROWS, DIRECTIONS, FACTORS, FIRST, GAUSS_NEWTON_VECTOR, GGN, GGN_DIAGONAL, INPUT_JACOBIAN, KFAC,
@@ -30,7 +31,7 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     """The samples start .. start + N, whose sums go to lane `number`, are written or added. `zero` says the type."""
     cdef const Net* net = job.net
     cdef Py_ssize_t k
-    cdef Layout layout = Layout(N, B, job.r, 0, 0, 0, 0, add, job.context, team)
+    cdef Layout layout = Layout(N, B, job.r, 0, 0, 0, 0, False, add, job.context, team)
     cdef floating** h = <floating**> at.h
     cdef floating** fprime = <floating**> at.fprime
     cdef floating** delta = <floating**> at.delta
@@ -38,23 +39,34 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
     cdef const floating* affine = <const floating*> job.affine
     cdef const floating* u = NULL  # the seed, where it is not the identity
     cdef const floating* X = <const floating*> job.X + start * net.n_0
-    cdef bint plain = job.X != NULL and not net.scaled_input  # h[0] is X
+    cdef const floating* x = NULL  # h^(0) sample by sample, in rows of whole vectors
+    cdef InputRows rows = InputRows(NULL, N, whole_vectors(net.n_0, sizeof(floating)), job.packs, job.v_packs,
+                                    at.input_work)
+    cdef const InputRows* input_rows = &rows if job.input_rows else NULL
     if job.wanted & GAUSS_NEWTON_VECTOR:
         u = <const floating*> at.u
     elif job.r == 1 and job.u != NULL and not job.contracted:
         u = <const floating*> job.u + start * net.m
+    if job.X != NULL and not net.scaled_input and rows.stride == net.n_0:
+        x = X
+    elif job.input_rows:
+        x = h[0]
+        stack_input(h[0], X, affine, net, &rows, team)
+    rows.x = x
     if job.X != NULL:
-        if job.half == SECOND and job.activations != NULL:
+        if job.half != SECOND or job.activations == NULL:
+            forward(h, fprime, <floating**> NULL, X, theta, affine, net, input_rows, N, B, job.context, team,
+                    job.failure)
+        elif not job.input_rows:
             load_input(h[0], X, affine, net, N, B, job.context, team)
             meet(team)
-        else:
-            forward(h, fprime, <floating**> NULL, X, theta, affine, net, N, B, job.context, team, job.failure)
-        outputs(job, at, zero, start, N, B, team)
+        outputs(job, at, zero, input_rows, start, N, B, team)
     if job.lowest <= net.L and job.half != FIRST:
         prepare(job, at, zero, start, &layout)
         for k in range(net.L, job.lowest - 1, -1):
             layout.n_in, layout.n_out = net.layer[k].n_in, net.layer[k].n_out
             layout.column, layout.bias_column = job.column[k], job.bias_column[k]
+            layout.input_rows = job.input_rows and k == 1
             if job.X == NULL:
                 if job.deltas[k] != NULL:
                     fetch(job, at, zero, k, start, &layout)
@@ -63,13 +75,13 @@ cdef inline void run_block(const Job* job, Space* at, floating zero, Py_ssize_t 
             elif k >= job.by_rows:  # below, the sink makes it
                 step(delta[k], delta[k + 1], k + 1, u == NULL, fprime, theta, net, B, job.r, job.context, team)
             if job.X != NULL or job.deltas[k] != NULL:
-                layer_sinks(job, at, X if plain and k == 1 else NULL, k, start, number, &layout)
+                layer_sinks(job, at, x if k == 1 else NULL, k, start, number, &layout)
         block_sinks(job, at, zero, start, number, &layout)
     meet(team)
 
 
-cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t start, Py_ssize_t N, Py_ssize_t B,
-                         const Team* team) noexcept nogil:
+cdef inline void outputs(const Job* job, Space* at, floating zero, const InputRows* rows, Py_ssize_t start,
+                         Py_ssize_t N, Py_ssize_t B, const Team* team) noexcept nogil:
     """y or its residual, and J v by a tangent; or H J v, the seed of J^T H J v."""
     cdef const Net* net = job.net
     cdef Py_ssize_t i, j, o, s, m = net.m
@@ -88,8 +100,8 @@ cdef inline void outputs(const Job* job, Space* at, floating zero, Py_ssize_t st
         return
     if job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR):
         tangent(<floating**> at.dv, <floating**> at.dh, <floating**> at.h, <floating**> at.fprime,
-                <const floating*> job.v, <const floating*> job.theta, <const floating*> job.affine, net, B, job.context,
-                team)
+                <const floating*> job.v, <const floating*> job.theta, <const floating*> job.affine, net, rows, B,
+                job.context, team)
         dy = <floating*> at.dh[net.L]
     if job.wanted & TANGENT:
         unload(<floating*> job.Jv + start * m + i, m, dy + i * B, j - i, N, B, job.context)
@@ -158,7 +170,7 @@ cdef inline void fetch(const Job* job, Space* at, floating zero, Py_ssize_t k, P
 
 cdef inline void layer_sinks(const Job* job, Space* at, const floating* rows, Py_ssize_t k, Py_ssize_t start,
                              Py_ssize_t number, Layout* layout) noexcept nogil:
-    """What is made of h^(k-1) and delta^(k) as soon as they are there; `rows`: h^(k-1) sample by sample, or NULL."""
+    """What is made of h^(k-1) and delta^(k) once they are there; `rows`: h^(k-1) in rows of whole vectors, or NULL."""
     cdef Py_ssize_t i, j, o, p, N = layout.N, B = layout.B, r = layout.r, n = layout.n_out, n_in = layout.n_in
     cdef Py_ssize_t stride = whole_vectors(n_in, sizeof(floating)), delta_stride = whole_vectors(n, sizeof(floating))
     cdef int wanted = job.wanted
@@ -168,7 +180,7 @@ cdef inline void layer_sinks(const Job* job, Space* at, const floating* rows, Py
     cdef floating* d = delta
     cdef floating* work = <floating*> at.work + layout.team.rank * at.work_length
     cdef const floating* stacked = <floating*> at.stacked
-    cdef floating* squares = <floating*> at.squares
+    cdef const floating* squares = <floating*> at.squares
     cdef floating* factors
     cdef const Layer* above
     if wanted & FACTORS and job.kept_delta[k] != NULL:
@@ -202,14 +214,16 @@ cdef inline void layer_sinks(const Job* job, Space* at, const floating* rows, Py
         left = <floating*> at.left
         weigh(left, delta, <floating*> at.H, job.full_H, layout)
     share(&i, &j, n_in, layout.team)
-    if rows != NULL and stride == n_in:
+    if rows != NULL:
         stacked = rows
     else:
         unload(<floating*> at.stacked + i, stride, h + i * B, j - i, N, B, layout.context)
-    if wanted & GGN_DIAGONAL:
+    if layout.input_rows:
+        squares = stacked
+    elif wanted & GGN_DIAGONAL:
         for o in range(N):
             for p in range(i, j):
-                squares[o * stride + p] = stacked[o * stride + p] * stacked[o * stride + p]
+                (<floating*> at.squares)[o * stride + p] = stacked[o * stride + p] * stacked[o * stride + p]
     if wanted & KFAC:
         stack_delta(<floating*> at.delta_stacked, delta, delta_stride, layout)
         if left != delta:
@@ -219,7 +233,7 @@ cdef inline void layer_sinks(const Job* job, Space* at, const floating* rows, Py
         if job.contracted:
             d = <floating*> at.d
             contract(d, <floating*> at.u, delta, layout)
-        outer_sums(lane(job, <floating*> job.vjp, 0, number), d, stacked, stride, layout)
+        outer_sums(lane(job, <floating*> job.vjp, 0, number), d, stacked, stride, False, layout)
     if wanted & GGN_DIAGONAL:
         ggn_diagonal(lane(job, <floating*> job.diagonal, vjp_length(job), number), left, delta, <floating*> at.d,
                      squares, stride, layout)

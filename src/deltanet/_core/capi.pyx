@@ -220,7 +220,7 @@ cdef inline int hvp_any(const dn_net* net, const floating* theta, const floating
         return DN_OK
     open_second(&bends, table, sizeof(floating), HVP, work)
     for s in range(N):
-        layout = Layout(1, 1, 1, 0, 0, 0, 0, s > 0, at.context, &alone)
+        layout = Layout(1, 1, 1, 0, 0, 0, 0, False, s > 0, at.context, &alone)
         hvp_block(hv, &bends, x + s * table.n_0, u + s * table.m, v_theta, parameters(at, theta),
                   <const floating*> at.affine, table, 1, at.column, at.bias_column, &layout, NULL)
     return DN_OK

@@ -10,8 +10,7 @@ FIRST_HALF: int
 SECOND_HALF: int
 FORMS: tuple[str, ...]
 
-class Activations:
-    size: int
+class Activations: ...
 
 class Columns:
     @property

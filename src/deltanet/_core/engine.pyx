@@ -6,6 +6,7 @@ signal or the caller's progress function raises.
 
 from cpython.ref cimport PyObject, Py_XDECREF
 from cython cimport floating
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -14,12 +15,14 @@ cimport numpy as cnp
 import numpy as np
 
 from deltanet import _limits, _parallel
+from deltanet._core import buffers
 
 from deltanet._core.activation cimport couples
 from deltanet._core.arrays cimport data
 from deltanet._core.block cimport run_block
 from deltanet._core.context cimport CONTEXT, REPRODUCIBLE, check
 from deltanet._core.hold cimport limit_thread
+from deltanet._core.inputs cimport pack, packs_length
 from deltanet._core.lone cimport Handle, Lone, evaluate, factors, open_work
 from deltanet._core.net cimport DENSE, ELEMENTWISE, Failure, Layer, Net, Team
 from deltanet._core.plan cimport (
@@ -44,10 +47,19 @@ FORMS = "scalar", "diagonal", "kronecker", "low rank", "dense"  # of Sigma, in t
 cdef Py_ssize_t STREAM_BYTES = _limits.STREAM_BYTES
 
 
-cdef class Activations(Arena):
+cdef class Activations:
     """h and fprime of all samples, which a first half of a pass leaves to the second."""
 
+    cdef object memory
     cdef Py_ssize_t B
+
+    cdef char* hold(self, Py_ssize_t nbytes) except NULL:
+        """Room for so many bytes, from a cache line's start on; what was in it is lost if it grows."""
+        cdef char* numbers
+        if self.memory is None or (<object> self.memory).nbytes < nbytes + 64:
+            self.memory = buffers.lend((nbytes + 64,), np.dtype(np.uint8))
+        numbers = <char*> data(self.memory)
+        return numbers + -<uintptr_t> numbers % 64
 
 
 cdef class Columns:
@@ -426,8 +438,7 @@ cdef class Call(Work):
         if self.activations is not None:
             self.activations.B = job.B
             nbytes = activations_length(job.net, whole_vectors(job.B, itemsize)) * itemsize
-            self.activations.hold(0, job.blocks * nbytes)
-            job.activations = self.activations.numbers
+            job.activations = self.activations.hold(job.blocks * nbytes)
         threads = thread_count(self.threads, job.work * job.N, job.N if job.shared else job.lanes or job.blocks)
         if job.shared and not job.context.tiles:
             threads = 1  # BLAS's bits depend on how many rows it is given
@@ -439,6 +450,8 @@ cdef class Call(Work):
             self.reserve(1 if job.shared else max(1, threads), self.team * POINTERS * (job.net.L + 1), nbytes)
             if job.lanes > 1:
                 job.partial = self.extra((job.lanes - 1) * job.length * itemsize)
+            if job.input_rows:
+                self.pack_first_layer()
             if not job.context.tiles or job.form == FULL and job.wanted & COVARIANCE:
                 with _parallel.held_blas():
                     self.go(work_through, threads, job.shared)
@@ -449,6 +462,24 @@ cdef class Call(Work):
                 self.go(add_lanes, threads if job.length >= PARALLEL_SUM else min(threads, 1), False)
         finally:
             self.release()
+        return 0
+
+    cdef int pack_first_layer(self) except -1:
+        """The blocks of the first layer, of theta and of v, in packs: once for all threads."""
+        cdef Job* job = &self.job
+        cdef const Layer* first = &job.net.layer[1]
+        cdef Py_ssize_t nbytes = packs_length(first, self.engine.itemsize) * self.engine.itemsize
+        cdef bint twice = job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR) != 0
+        cdef char* packs = self.extra((1 + twice) * nbytes)
+        job.packs, job.v_packs = packs, packs + nbytes if twice else NULL
+        if self.engine.is_double:
+            pack(<double*> job.packs, <const double*> job.theta, first, job.context)
+            if twice:
+                pack(<double*> job.v_packs, <const double*> job.v, first, job.context)
+        else:
+            pack(<float*> job.packs, <const float*> job.theta, first, job.context)
+            if twice:
+                pack(<float*> job.v_packs, <const float*> job.v, first, job.context)
         return 0
 
     cdef Py_ssize_t samples(self) noexcept:

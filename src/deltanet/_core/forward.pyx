@@ -8,6 +8,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from deltanet._core.activation cimport activate, call, is_log_softmax, softmax
+from deltanet._core.inputs cimport InputRows, input_map
 from deltanet._core.loops cimport dots, multiply, transpose
 from deltanet._core.net cimport ELEMENTWISE, Context, Failure, Layer, Net, Team, share
 from deltanet._core.pool cimport meet
@@ -15,19 +16,23 @@ from deltanet._core.product cimport product
 
 
 cdef void forward(floating** h, floating** fprime, floating** fsecond, const floating* X, const floating* theta,
-                  const floating* affine, const Net* net, Py_ssize_t N, Py_ssize_t B,
+                  const floating* affine, const Net* net, const InputRows* rows, Py_ssize_t N, Py_ssize_t B,
                   const Context* context, const Team* team, Failure* failure) noexcept nogil:
-    """fsecond^(k) = f_k''(v^(k)) as well, unless it is NULL."""
+    """fsecond^(k) = f_k''(v^(k)) as well, unless it is NULL. If `rows` are given, they take the place of X and h[0]."""
     cdef Py_ssize_t k, i, j
     cdef const Layer* layer
     cdef floating* second = NULL
-    load_input(h[0], X, affine, net, N, B, context, team)
+    if rows == NULL:
+        load_input(h[0], X, affine, net, N, B, context, team)
     for k in range(1, net.L + 1):
         meet(team)
         layer = &net.layer[k]
         share(&i, &j, layer.n_out, team)
         # v^(k) = W^(k) h^(k-1) + b^(k)                           (n_k, B)
-        affine_map(h[k], h[k - 1], theta, layer, i, j, B, False, context)
+        if k == 1 and rows != NULL:
+            input_map(h[1], rows, <const floating*> rows.packs, layer, B, context, team)
+        else:
+            affine_map(h[k], h[k - 1], theta, layer, i, j, B, False, context)
         # h^(k) = f_k(v^(k)), fprime^(k) = f_k'(v^(k))            (n_k, B)
         if net.functions[k] != NULL:
             meet(team)
@@ -50,14 +55,14 @@ cdef void forward(floating** h, floating** fprime, floating** fsecond, const flo
 
 
 cdef void tangent(floating** dv, floating** dh, floating** h, floating** fprime, const floating* v,
-                  const floating* theta, const floating* affine, const Net* net, Py_ssize_t B, const Context* context,
-                  const Team* team) noexcept nogil:
+                  const floating* theta, const floating* affine, const Net* net, const InputRows* rows,
+                  Py_ssize_t B, const Context* context, const Team* team) noexcept nogil:
     """dh^(L) = J v    (m, B)
 
     dv^(k) = W^(k) dh^(k-1) + V^(k) h^(k-1) + c^(k),    dh^(k) = fprime^(k) dv^(k)
 
     V^(k) and c^(k) are the blocks of v that W^(k) and b^(k) are of theta. Either v or dh[0] is zero if it is NULL.
-    dh[k] may be dv[k], but for a coupled output.
+    dh[k] may be dv[k], but for a coupled output. `rows` as for `forward`.
     """
     cdef Py_ssize_t k, i, j
     cdef const Layer* layer
@@ -65,7 +70,9 @@ cdef void tangent(floating** dv, floating** dh, floating** h, floating** fprime,
     for k in range(1, net.L + 1):
         layer = &net.layer[k]
         share(&i, &j, layer.n_out, team)
-        if v != NULL:
+        if k == 1 and rows != NULL:
+            input_map(dv[1], rows, <const floating*> rows.v_packs, layer, B, context, team)
+        elif v != NULL:
             affine_map(dv[k], h[k - 1], v, layer, i, j, B, k == 1, context)
         else:
             memset(dv[k] + i * B, 0, (j - i) * B * sizeof(floating))

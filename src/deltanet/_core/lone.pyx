@@ -59,7 +59,7 @@ cdef void evaluate(Lone* at, const floating* x, floating* y, floating* jx, float
     cdef const Layer* layer
     cdef floating one = 1
     cdef Py_ssize_t k, o, m = net.m
-    forward(h, fprime, <floating**> NULL, x, theta, affine, net, 1, 1, context, &alone, failure)
+    forward(h, fprime, <floating**> NULL, x, theta, affine, net, NULL, 1, 1, context, &alone, failure)
     if y != NULL:
         memcpy(y, h[net.L], m * sizeof(floating))
     if jx == NULL and J == NULL:
@@ -89,7 +89,7 @@ cdef void factors(Lone* at, const floating* x, floating* y, const floating* thet
     cdef floating** fprime = <floating**> at.fprime
     cdef floating** delta = <floating**> at.delta
     cdef Py_ssize_t k
-    forward(<floating**> at.h, fprime, <floating**> NULL, x, theta, affine, net, 1, 1, context, &alone, failure)
+    forward(<floating**> at.h, fprime, <floating**> NULL, x, theta, affine, net, NULL, 1, 1, context, &alone, failure)
     if y != NULL:
         memcpy(y, at.h[net.L], net.m * sizeof(floating))
     begin(delta[net.L], <const floating*> NULL, fprime, affine, net, 1, 1, net.m, &alone)
@@ -107,7 +107,7 @@ cdef void vjp(Lone* at, const floating* x, const floating* u, floating* grad_the
     cdef const Layer* layer
     cdef floating one = 1
     cdef Py_ssize_t k
-    forward(h, fprime, <floating**> NULL, x, theta, affine, net, 1, 1, context, &alone, NULL)
+    forward(h, fprime, <floating**> NULL, x, theta, affine, net, NULL, 1, 1, context, &alone, NULL)
     for k in range(net.L, 0, -1):
         layer = &net.layer[k]
         if k == net.L:
@@ -132,15 +132,15 @@ cdef void jvp(Lone* at, const floating* x, const floating* v_theta, const floati
     cdef Py_ssize_t i
     open_tangents(at, net)
     dh = <floating**> at.dh
-    forward(<floating**> at.h, <floating**> at.fprime, <floating**> NULL, x, theta, affine, net, 1, 1, context, &alone,
-            NULL)
+    forward(<floating**> at.h, <floating**> at.fprime, <floating**> NULL, x, theta, affine, net, NULL, 1, 1, context,
+            &alone, NULL)
     if v_x == NULL:
         dh[0] = NULL
     else:
         for i in range(net.n_0):
             dh[0][i] = v_x[i] / affine[net.n_0 + i] if net.scaled_input else v_x[i]
-    tangent(<floating**> at.dv, dh, <floating**> at.h, <floating**> at.fprime, v_theta, theta, affine, net, 1, context,
-            &alone)
+    tangent(<floating**> at.dv, dh, <floating**> at.h, <floating**> at.fprime, v_theta, theta, affine, net, NULL, 1,
+            context, &alone)
     memcpy(yv, dh[net.L], net.m * sizeof(floating))
 
 

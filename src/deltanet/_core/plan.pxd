@@ -3,6 +3,7 @@
 
 from cython cimport floating
 
+from deltanet._core.inputs cimport packs_length, whole_packs
 from deltanet._core.net cimport ELEMENTWISE, Context, Failure, Layer, Net
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.covariance cimport FULL, LOW_RANK, Pair
@@ -22,6 +23,7 @@ cdef enum:               # what is wanted, or'd together
     COVARIANCE = 2048
     LANES_KEPT = 4096    # the factors, block by block, for the Gram matrix
     GAUSS_NEWTON_VECTOR = 8192  # J^T H J v in one pass: J v of a block is the seed of its VJP, H (N,)
+    FROM_INPUT_ROWS = OUTPUTS | TANGENT | VJP | GGN_DIAGONAL | KFAC | GAUSS_NEWTON_VECTOR  # x need not be in lanes
 
 cdef enum:
     POINTERS = 7                   # arrays of a pointer to each layer, in a workspace
@@ -40,6 +42,9 @@ cdef enum:
     FEWEST_LANES = 4               # where fewer fit, threads share each block and own rows of the one sum
     GGN_LANE_BYTES = 512 * 1024    # of a Gauss-Newton matrix that is summed in lanes
     PARALLEL_WORK = 400 * 1000     # multiplications and stores that are worth a second thread
+    MANY_INPUTS = 64               # inputs of a net, at least, that may stay in rows,
+    PACK_REUSE = 8                 # for so many samples a unit of the first layer, at least,
+    PACKS_BYTES = 1024 * 1024      # and W^(1) in packs, at most, which is read again for every six samples
 
 cdef enum:               # what a run does of a pass: all of it, or a half that another run completes
     WHOLE = 0
@@ -73,6 +78,9 @@ cdef struct Job:
     void* y                        # (N, m)
     const void* Y                  # (N, m): y is f(X) - Y; or NULL
     void* activations              # h and fprime of each block, one block behind the other; or NULL
+    bint input_rows                # x stays in rows: see inputs.pxd
+    const void* packs              # then W^(1) and b^(1) in packs,
+    const void* v_packs            # and these blocks of v
     void** kept_h                  # what FACTORS writes: as inputs
     void** kept_delta
     Py_ssize_t by_rows             # delta of the layers below this one is made sample by sample
@@ -110,6 +118,7 @@ cdef struct Space:                 # a block's workspace; arrays of numbers, of 
     void** delta_rows
     void** dv                      # tangents of v and h
     void** dh
+    void* input_work               # v^(1) sample by sample, in whole packs
     void* left
     void* H
     void* u
@@ -164,7 +173,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     `layers` holds POINTERS (L + 1) pointers, or is NULL where only the bytes are asked for; `threads` share the block.
     """
     cdef const Net* net = job.net
-    cdef Py_ssize_t k, n, widest = net.n_0, r = job.r, L1 = net.L + 1, stack
+    cdef Py_ssize_t k, n, units = 1, widest, r = job.r, L1 = net.L + 1, stack
     cdef int wanted = job.wanted
     cdef bint all_deltas = keeps_deltas(job), below = job.lowest <= net.L
     cdef bint dense = (wanted & DENSE_ROWS) != 0 or (wanted & COVARIANCE and job.form == FULL)
@@ -175,31 +184,33 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     at.rows, at.delta_rows, at.dv, at.dh = layers + 3 * L1, layers + 4 * L1, layers + 5 * L1, layers + 6 * L1
     for k in range(L1):
         n = net.n_0 if k == 0 else net.layer[k].n_out
-        widest = max(widest, n)
-        place(layers, k, take(&free, n * B, True))
+        units = max(units, n if k > 0 else 1)
+        place(layers, k, take(&free, whole_vectors(n, itemsize) * B, not (k == 0 and reads_X(job, itemsize))))
         place(layers, L1 + k, take(&free, n * B, k > 0 and job.X != NULL))
         place(layers, 2 * L1 + k, take(&free, r * n * B, all_deltas and k > 0 and below))
         place(layers, 3 * L1 + k, take(&free, n * N, dense and B > 1))
         place(layers, 4 * L1 + k, take(&free, r * n * N, dense and B > 1 and k > 0))
     if not all_deltas and below:  # two that take turns
-        turns[0], turns[1] = take(&free, r * widest * B, True), take(&free, r * widest * B, True)
+        turns[0], turns[1] = take(&free, r * units * B, True), take(&free, r * units * B, True)
         for k in range(L1):
             place(layers, 2 * L1 + k, turns[k % 2])
+    widest = max(units, net.n_0)
     stack = whole_vectors(widest, itemsize) * N
     for k in range(2):
-        turns[k] = take(&free, widest * B, (wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0)
+        turns[k] = take(&free, units * B, (wanted & (TANGENT | GAUSS_NEWTON_VECTOR)) != 0)
     for k in range(L1):
         place(layers, 5 * L1 + k, turns[k % 2])
         place(layers, 6 * L1 + k, NULL if k == 0 else turns[(k + (k == net.L and net.coupled)) % 2])
-    at.left = take(&free, r * widest * B, job.H != NULL)
+    at.input_work = take(&free, whole_packs(net.layer[1].n_out, itemsize) * N, job.input_rows)
+    at.left = take(&free, r * units * B, job.H != NULL)
     at.H = take(&free, r * r * B if job.full_H else B, job.H != NULL)
     at.u = take(&free, max(r, net.m) * B, job.contracted or (wanted & GAUSS_NEWTON_VECTOR) != 0)
-    at.d = take(&free, widest * B, sums)
+    at.d = take(&free, units * B, sums)
     at.stacked = take(&free, stack, sums)
     at.slopes = take(&free, stack, job.by_rows > 0)
     at.squares = take(&free, stack, (wanted & GGN_DIAGONAL) != 0)
-    at.delta_stacked = take(&free, r * stack, (wanted & KFAC) != 0)
-    at.left_stacked = take(&free, r * stack, wanted & KFAC and job.H != NULL)
+    at.delta_stacked = take(&free, r * whole_vectors(units, itemsize) * N, (wanted & KFAC) != 0)
+    at.left_stacked = take(&free, r * whole_vectors(units, itemsize) * N, wanted & KFAC and job.H != NULL)
     at.norms = take(&free, r * B, (wanted & ROW_NORMS) != 0)
     at.C = take(&free, r * r * B, (wanted & COVARIANCE) != 0)
     at.JU = take(&free, r * job.columns * B, (wanted & DIRECTIONS) != 0 or job.form == LOW_RANK)
@@ -257,6 +268,19 @@ cdef inline Py_ssize_t layers_by_rows(const Job* job, Py_ssize_t itemsize) noexc
     return k if k > job.lowest else 0
 
 
+cdef inline bint keeps_input_rows(const Job* job, Py_ssize_t itemsize) noexcept nogil:
+    """Whether x stays in rows: many inputs and samples, more inputs than units, nothing wanted that reads lanes."""
+    cdef const Layer* first = &job.net.layer[1]
+    return (job.X != NULL and job.context.tiles and first.op != ELEMENTWISE
+            and job.wanted & ~FROM_INPUT_ROWS == 0 and job.net.n_0 >= max(MANY_INPUTS, first.n_out)
+            and job.N >= PACK_REUSE * first.n_out and packs_length(first, itemsize) * itemsize <= PACKS_BYTES)
+
+
+cdef inline bint reads_X(const Job* job, Py_ssize_t itemsize) noexcept nogil:
+    """Whether these rows are X itself: no scaling, and rows of whole vectors."""
+    return job.input_rows and not job.net.scaled_input and job.net.n_0 == whole_vectors(job.net.n_0, itemsize)
+
+
 cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept nogil:
     """Blocks, lanes, and whether threads share each block: from the net, N and what is wanted alone.
 
@@ -270,18 +294,21 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
     job.work += job.r * job.P * job.P if job.wanted & GGN else 0
     job.length = vjp_length(job) + diagonal_length(job) + job.kfac_length + ggn_length(job)
     job.by_rows = layers_by_rows(job, itemsize)
+    job.input_rows = keeps_input_rows(job, itemsize)
     fitting = LANES_BYTES // max(1, job.length * itemsize)
+    while fitting & (fitting - 1):  # a power of two: two threads, or four, have as many each
+        fitting &= fitting - 1
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
     if not told:
         parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
-        job.B = 1 if is_lone(job) else odd_lines(min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
+        job.B = 1 if is_lone(job) else lines(job, min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
     job.blocks = (job.N + job.B - 1) // job.B
     job.shared = job.N > 1 and job.work * job.N >= PARALLEL_WORK and (
         job.blocks < SHARED_BLOCKS or (sums and fitting < FEWEST_LANES))
     if job.shared and not told:
         most = max(least, SHARED_BYTES // sample // lanes * lanes)
-        job.B = odd_lines(min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
+        job.B = lines(job, min(min(<Py_ssize_t> BLOCK_SAMPLES, most), job.N), itemsize)
         job.blocks = (job.N + job.B - 1) // job.B
     job.lanes = 1 if sums else 0
     if sums and not job.shared:
@@ -289,27 +316,33 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
                         max(min(job.blocks, <Py_ssize_t> FEWEST_LANES), (job.blocks + 1) // 2))
 
 
-cdef inline Py_ssize_t odd_lines(Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
-    """An odd number of cache lines of lanes, about: rows that are a power of two apart share few sets of the cache."""
+cdef inline Py_ssize_t lines(const Job* job, Py_ssize_t lanes, Py_ssize_t itemsize) noexcept nogil:
+    """An odd number of cache lines of lanes, about: rows that are a power of two apart share few sets of the cache.
+
+    If x stays in rows, a multiple of six lines: of the six rows of a tile (inputs.h), and of whole vectors.
+    """
     cdef Py_ssize_t line = 64 // itemsize
+    if job.input_rows:
+        return max(<Py_ssize_t> 1, lanes // (6 * line)) * 6 * line
     return ((lanes + line - 1) // line // 2 * 2 + 1) * line
 
 
 cdef inline Py_ssize_t block_numbers(const Job* job) noexcept nogil:
     """Numbers of one sample in the workspace of a block, about."""
     cdef const Net* net = job.net
-    cdef Py_ssize_t k, n, widest = net.n_0, layers = net.n_0, numbers
+    cdef Py_ssize_t k, n, units = 1, layers = net.n_0, widest, numbers
     for k in range(1, net.L + 1):
         n = net.layer[k].n_out
         layers += n
-        widest = max(widest, n)
-    numbers = 2 * layers
+        units = max(units, n)
+    widest = units if job.input_rows else max(units, net.n_0)
+    numbers = 2 * layers - (net.n_0 if job.input_rows else 0)
     if job.lowest <= net.L:
-        numbers += job.r * (layers if keeps_deltas(job) else 2 * widest)
+        numbers += job.r * (layers if keeps_deltas(job) else 2 * units)
     if job.wanted & (VJP | GGN_DIAGONAL | KFAC):
         numbers += 2 * widest
     if job.wanted & KFAC:
-        numbers += job.r * widest
+        numbers += job.r * units
     if job.wanted & DENSE_ROWS:
         numbers += (1 + job.r) * layers
     if job.wanted & GGN:

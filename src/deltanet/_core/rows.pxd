@@ -11,6 +11,7 @@ cdef struct Layout:             # the block and the layer at hand
     Py_ssize_t n_in, n_out
     Py_ssize_t column           # where W^(k) begins among the kept columns; -1: not kept
     Py_ssize_t bias_column      # and b^(k)
+    bint input_rows             # whether h^(k-1) is a long x, for the products of inputs.pxd
     bint add                    # whether the sums hold something already; else they are written
     const Context* context
     const Team* team

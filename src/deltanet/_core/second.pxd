@@ -166,8 +166,8 @@ cdef inline void hvp_block(floating* sums, Bends* at, const floating* X, const f
     cdef floating* work = <floating*> at.work
     curves(at, X, u, theta, affine, net, N, B, 1, layout.context, failure)
     at.dh[0] = NULL
-    tangent(dv, <floating**> at.dh, <floating**> at.h, <floating**> at.fprime, v, theta, affine, net, B, layout.context,
-            layout.team)
+    tangent(dv, <floating**> at.dh, <floating**> at.h, <floating**> at.fprime, v, theta, affine, net, NULL, B,
+            layout.context, layout.team)
     for k in range(net.L, lowest - 1, -1):
         n = net.layer[k].n_out
         if k == net.L and net.coupled:
@@ -195,8 +195,8 @@ cdef inline void curves(Bends* at, const floating* X, const floating* u, const f
                         Failure* failure) noexcept nogil:
     """Forward with fsecond, then delta and curve of all layers."""
     cdef Team alone = Team(0, 1, NULL)
-    forward(<floating**> at.h, <floating**> at.fprime, <floating**> at.fsecond, X, theta, affine, net, N, B, context,
-            &alone, failure)
+    forward(<floating**> at.h, <floating**> at.fprime, <floating**> at.fsecond, X, theta, affine, net, NULL, N, B,
+            context, &alone, failure)
     bend(<floating**> at.delta, <floating**> at.curve, u, <floating**> at.fprime, <floating**> at.fsecond, affine,
          theta, net, N, B, r, context)
 

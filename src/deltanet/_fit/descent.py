@@ -144,7 +144,7 @@ class Descent:
         # a loss that is 0 to the tolerance
         self.nothing = limits.tol**2 * (baseline.constant or self.loss)
         self.lowest = self.validation if held else self.loss
-        self.best, self.since = self.theta, 0
+        self.best, self.best_loss, self.since = self.theta, self.loss, 0
         self.history: list[Step] = []
 
     def run(
@@ -279,4 +279,4 @@ class Descent:
             score = self.validation = self.held.loss()
         self.since += 1
         if score < self.lowest:
-            self.lowest, self.best, self.since = score, self.theta, 0
+            self.lowest, self.best, self.best_loss, self.since = score, self.theta, trial, 0

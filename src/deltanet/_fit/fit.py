@@ -217,7 +217,8 @@ def result(
     }
     fitted = given.copy()
     problem.theta[:] = descent.best
-    loss = problem.loss()
+    problem.put()
+    loss = descent.best_loss
     fitted.params = problem.net.params
     if given.dtype != problem.net.dtype:
         loss = loss_at(problem, problem, fitted)

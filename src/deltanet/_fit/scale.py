@@ -59,8 +59,10 @@ def varies(data: Data) -> NDArray[np.bool_]:
     Y = data.Y if w is None else data.Y[w > 0]
     if not len(Y):
         return np.zeros(Y.shape[1], bool)
-    limit = 2 * _scaling.ROUNDING * np.finfo(float).eps * abs(Y).max(axis=0)
-    return np.asarray(Y.max(axis=0) - Y.min(axis=0) > limit)
+    columns = np.ascontiguousarray(Y.T)  # NumPy is slow along short rows
+    most, least = columns.max(axis=1), columns.min(axis=1)
+    limit = 2 * _scaling.ROUNDING * np.finfo(float).eps * np.maximum(abs(most), abs(least))
+    return np.asarray(most - least > limit)
 
 
 def constant_loss(data: Data) -> float:

@@ -24,7 +24,7 @@ cdef inline void hvp_sums(floating* sums, const floating* ddelta, const floating
             add_outer(at.context.simd, sums + at.bias_column, &one, ddelta, 1, at.n_out, at.add)
         return
     unload(rows, stride, h, n, at.N, at.B, at.context)
-    outer_sums(sums, ddelta, rows, stride, at)
+    outer_sums(sums, ddelta, rows, stride, False, at)
     if at.column >= 0 and dh != NULL:
         unload(tangents, stride, dh, n, at.N, at.B, at.context)
         product(sums + at.column, n, delta, at.B, 1, tangents, stride, at.n_out, n, at.N, <const floating*> NULL, True,
