@@ -39,10 +39,11 @@ def overhead(report, folder):
     path = folder / "store.zarr"
     for N, rows, form in ((2**16, 2**10, INPUTS), (2**19, 2**13, {"form": "outputs"})):
         job = Job(HEAVY, N, folder)
-        call, X = job.net.input_jacobian if form is INPUTS else job.net, job.X
-        out = call(X[:rows])
+        call = job.net.input_jacobian if form is INPUTS else job.net
+        out = call(job.X[:rows])
 
-        def plain(call=call, X=X, rows=rows, out=out):
+        def plain(call=call, job=job, rows=rows, out=out):
+            X = job.X  # mapped anew, as a job maps it
             for start in range(0, len(X), rows):
                 call(X[start : start + rows], out=out, threads=1)
 
