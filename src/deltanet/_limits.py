@@ -23,7 +23,9 @@ PIECE_NUMBERS = 2**21  # of all arrays, that a task of a job reads at once: so m
 SPILL_BYTES = 2**20  # of an array that the processes of a pool read from a file, not from a pipe
 FLIGHT_BYTES = 2**27  # of results that are awaited at once
 STORED_BLOCK_BYTES = 64 * 2**20  # of X and of all arrays of a store, in one block
-STORED_PIECE_BYTES = 2**20  # of a block that are computed, then written: they stay in the cache
+STORED_PIECE_BYTES = (
+    2**21
+)  # of a block, written while the next ones are computed: they stay in the cache
 PIECE_MULTIPLE = 64  # rows of it are so many, or a multiple: full blocks of the core
 TASK_BYTES = 32 * 2**20  # of blocks of a store that one task writes, if they are small
 DOCUMENT_BYTES = 4 * 2**20  # of what Zarr says of an array or a group of a store

@@ -1,7 +1,9 @@
 """What a task does with some blocks of a store: it computes and writes them, or compares them with X."""
 
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -57,10 +59,11 @@ def written(task: Task) -> dict[str, str]:
     """Compute and write those blocks that are not finished; returns on what kind of machine."""
     place, layout, net, _ = joined(task)
     blocks = range(task.start, task.stop)
-    for block, mark in zip(blocks, marks(place, blocks), strict=True):
-        if not mark:
-            X = task.rows[within(layout, task.start, block)]
-            write(place, layout, net, block, X, task.threads)
+    with ThreadPoolExecutor(1) as writer:
+        for block, mark in zip(blocks, marks(place, blocks), strict=True):
+            if not mark:
+                X = task.rows[within(layout, task.start, block)]
+                write(place, layout, net, block, X, task.threads, writer)
     return environment()
 
 
@@ -84,20 +87,37 @@ def within(layout: Layout, first: int, block: int) -> slice:
     return slice(span.start - start, span.stop - start)
 
 
-def write(place: Place, layout: Layout, net: "MLP", block: int, X: Array, threads: int) -> None:
-    """The chunks of a block, NaN behind the rows of X, and when all are there its entry in `done`."""
+def write(
+    place: Place, layout: Layout, net: "MLP", block: int, X: Array, threads: int, writer: Executor
+) -> None:
+    """The chunks of a block, NaN behind the rows of X, and when all are there its entry in `done`.
+
+    A piece is written while the next one is computed.
+    """
     keys, total, step = layout.keys(block), Xxh64(), layout.piece_rows
-    arrays = piece(layout)
+    free, full = piece(layout), piece(layout)
+    writing: Future[None] | None = None
     with place.writing(keys.values(), done_key(block)) as files:
         for start in range(0, layout.rows, step):
             height = min(step, layout.rows - start)
             samples = X[start : start + height]
             total.update(samples)
-            compute(layout, net, samples, arrays, threads)
-            for file, array in zip(files, arrays.values(), strict=True):
+            compute(layout, net, samples, free, threads)
+            for array in free.values():
                 array[len(samples) : height] = np.nan
-                file.write(raw(array[:height]))
+            if writing:
+                writing.result()
+            free, full = full, free
+            writing = writer.submit(append, files, full, height)
+        if writing:
+            writing.result()
     place.put({done_key(block): np.array([total.intdigest() or 1], np.uint64)}, done_key(block))
+
+
+def append(files: Sequence[BinaryIO], arrays: dict[str, Array], height: int) -> None:
+    """The first rows of the arrays, to their files."""
+    for file, array in zip(files, arrays.values(), strict=True):
+        file.write(raw(array[:height]))
 
 
 def piece(layout: Layout) -> dict[str, Array]:
