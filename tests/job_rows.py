@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,22 @@ class Here:
             future.set_result(function(*args))
         except Exception as error:
             future.set_exception(error)
+        return future
+
+
+class Dying(Here):
+    """A worker of it dies at the k-th task, and another one takes its place."""
+
+    def __init__(self, k, times):
+        super().__init__()
+        self.deaths = range(k, k + times)
+
+    def submit(self, function, *args):
+        if self.count not in self.deaths:
+            return super().submit(function, *args)
+        self.count += 1
+        future = Future()
+        future.set_exception(BrokenExecutor("gone"))
         return future
 
 
