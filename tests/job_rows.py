@@ -1,5 +1,6 @@
 """What the tests of jobs need in other processes: rows that misbehave, and programs that are killed."""
 
+import math
 import os
 import sys
 import time
@@ -89,11 +90,15 @@ class Failing(Rows):
         return super().__getitem__(part)
 
 
+def pause(*_):
+    time.sleep(0.02)
+
+
 class Slow(Rows):
     """Rows that take their time."""
 
     def __getitem__(self, part):
-        time.sleep(0.02)
+        pause()
         return super().__getitem__(part)
 
 
@@ -111,8 +116,21 @@ def small_ranges():
     ranges.LEAST_ROWS, ranges.RANGE_WORK = ROWS, 1
 
 
-def main(checkpoint, kind):
-    """A job that prints the rows that are done, to be killed."""
+def fitted(**how):
+    """A fit of a part of the table, of 30 steps."""
+    X = table()[:400]
+    return dn.fit(net(), X, np.sin(9 * X[:, :2]), max_iter=30, **how)
+
+
+def kept_each_step():
+    """A checkpoint of a fit is written after each step."""
+    from deltanet._fit import kept
+
+    kept.KEEP_SECONDS, kept.KEEP_SHARE = 0, math.inf
+
+
+def main(checkpoint, kind, verb="ggn"):
+    """A job that prints the rows, or the steps, that are done, to be killed."""
     small_ranges()
     executor = EXECUTORS[kind]()
 
@@ -120,6 +138,10 @@ def main(checkpoint, kind):
         print(done, flush=True)
 
     tell(0, N)
+    if verb == "fit":
+        kept_each_step()
+        fitted(executor=executor, checkpoint=checkpoint, progress=tell, callback=pause)
+        return
     result = net().ggn(Slow(), executor=executor, checkpoint=checkpoint, progress=tell)
     np.save(f"{checkpoint}.npy", result)
 

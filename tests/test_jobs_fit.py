@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import math
 import multiprocessing
 import os
 import random
@@ -12,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import job_rows
 import numpy as np
 import pytest
 from job_rows import Dying, Here
@@ -203,23 +203,32 @@ def test_a_worker_dies(tmp_path):
 @pytest.fixture
 def each_step(monkeypatch):
     """A checkpoint that is written after each step."""
-    monkeypatch.setattr(kept, "KEEP_SECONDS", 0)
-    monkeypatch.setattr(kept, "KEEP_SHARE", math.inf)
+    for name in ("KEEP_SECONDS", "KEEP_SHARE"):
+        monkeypatch.setattr(kept, name, getattr(kept, name))
+    job_rows.kept_each_step()
 
 
-ROUGH = {"X": X[:40], "Y": Y[:40] + 1e5 * RNG.standard_normal((40, 2)), "solver": "direct"}
+NOISY = Y + 1e5 * RNG.standard_normal(Y.shape)
+ROUGH = {"X": X[:40], "Y": NOISY[:40], "solver": "direct"}
 WIDE = dn.MLP([3, 30, 2], seed=0)
+FLAT = dn.MLP([3, 5, 2], seed=15)
+FLAT.weights[0][:] *= (
+    100  # many samples where a unit is saturated: D becomes diag(A) in the 10th step
+)
+TWO_SCALES = dict(
+    net=FLAT, X=X[:200] / [1e-3, 10, 100], Y=Y[:200], scale=None, tol=1e-4, max_iter=40
+)
 GOING_ON = {
     "direct": ("nobody", dict(solver="direct")),
-    "cg": ("nobody", dict(solver="cg", prior=1e-3)),
+    "cg": ("nobody", dict(solver="cg", net=dn.MLP([3, 1, 2], seed=0))),
     "the dual side": ("nobody", ROUGH | dict(net=WIDE, prior=np.full(WIDE.num_params, 0.1))),
     "a share": ("nobody", dict(validation=0.2, sample_weight=W, patience=2)),
-    "float32": ("nobody", dict(net=NET.astype("float32"), wrt="weights")),
-    "a minimum": ("nobody", dict(net=dn.MLP([3, 2, 2], seed=1), tol=1e-3)),
+    "float32": ("nobody", dict(net=FITTED.astype("float32"), wrt="weights")),
+    "a minimum": ("nobody", TWO_SCALES),
     "direct, threads": ("threads", dict(solver="direct", prior=0.1)),
     "cg, threads": ("threads", dict(solver="cg", sample_weight=W, validation=OTHER)),
     "float32, here": ("here", dict(net=NET.astype("float32"), validation=0.3)),
-    "process": ("process", dict(validation=OTHER)),
+    "process": ("process", dict(validation=OTHER, max_iter=6)),
 }
 
 
@@ -253,7 +262,7 @@ def test_goes_on(case, executors, tmp_path, each_step, monkeypatch):
     given = {"max_iter": 14, "executor": executor} | given
     wanted, given = fit(given), given | {"checkpoint": tmp_path / "job"}
     first = 1
-    for k in (2, 4, 3):  # steps, of which the last is lost
+    for k in (2, given["max_iter"] // 2):  # steps, of which the last is lost
         told = []
         with pytest.raises(InterruptedError):
             fit(
@@ -273,16 +282,18 @@ def test_all_states_are_met(tmp_path, each_step):
     """Of the cases above, some have reached what few fits do."""
     found = {}
     for case in ("cg", "a minimum"):
-        fit(GOING_ON[case][1], max_iter=14, checkpoint=tmp_path / case)
-        found[case] = np.load(tmp_path / case / "fit.npz")
-    assert found["a minimum"]["by_column"] and found["a minimum"]["shape"].shape == (14,)
+        fit({"max_iter": 14} | GOING_ON[case][1], checkpoint=tmp_path / case)
+        with np.load(tmp_path / case / "fit.npz") as arrays:
+            found[case] = dict(arrays)
+    assert found["a minimum"]["by_column"] and found["a minimum"]["shape"].shape == (32,)
+    assert found["a minimum"]["ended"] == "gradient"
     assert found["cg"]["forced"] < 0.1
 
 
 LIMITS = {
     "max_iter": (dict(max_iter=5), "max_iter"),
     "max_seconds": (dict(max_seconds=1e-9), "seconds"),
-    "tol": (dict(tol=0.1), "loss"),
+    "tol": (dict(tol=0.1), "step"),
     "patience": (dict(patience=1), "validation"),
 }
 
@@ -290,7 +301,7 @@ LIMITS = {
 @pytest.mark.parametrize("case", LIMITS)
 def test_other_limits(case, tmp_path):
     less, reason = LIMITS[case]
-    given = dict(validation=OTHER, max_iter=14)
+    given = dict(validation=0.3, max_iter=14, net=WIDE, X=X[:60], Y=NOISY[:60])
     found = fit(given | less, checkpoint=tmp_path / "job")
     assert found.reason == reason
     assert same(fit(given | less, checkpoint=tmp_path / "job"), found)
@@ -308,41 +319,28 @@ def test_a_callback_ends(tmp_path):
     assert same(fit({}, checkpoint=tmp_path / "job"), found)
 
 
-@pytest.mark.parametrize("kind", ["nobody", "processes"])
-def test_killed(kind, tmp_path):
-    """By SIGKILL at any moment, all its processes at once."""
-    moments = random.Random(0)
-    for _ in range(2):
-        job = subprocess.Popen(
-            [sys.executable, __file__, str(tmp_path / "job"), kind],
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        for _ in range(3):
-            assert job.stdout.readline()
-        time.sleep(moments.uniform(0, 0.05))
-        os.killpg(job.pid, signal.SIGKILL)
-        assert job.wait() == -signal.SIGKILL
-        job.stdout.close()
-    executor, told = None if kind == "nobody" else Here(), []
-    given = dict(executor=executor, max_iter=30)
-    found = fit(given, checkpoint=tmp_path / "job", progress=lambda *at: told.append(at))
-    assert told[0][0] >= 2
-    assert same(found, fit(given))
-
-
-def main(checkpoint, kind):
-    """A fit that prints its steps, to be killed."""
-    kept.KEEP_SECONDS, kept.KEEP_SHARE = 0, math.inf
-    ranges.LEAST_ROWS, ranges.RANGE_WORK = 64, 1
-
-    def tell(done, total):
-        print(done, flush=True)
-        time.sleep(0.01)
-
-    executor = None if kind == "nobody" else ProcessPoolExecutor(2)
-    fit(dict(executor=executor, max_iter=30), checkpoint=checkpoint, progress=tell)
-    time.sleep(60)
+@pytest.mark.parametrize("kind", ["here", "processes"])
+def test_killed(kind, tmp_path, monkeypatch):
+    """By SIGKILL, all its processes at once."""
+    monkeypatch.setattr(ranges, "LEAST_ROWS", job_rows.ROWS)
+    path, moments = tmp_path / "job", random.Random(0)
+    job = subprocess.Popen(
+        [sys.executable, job_rows.__file__, str(path), kind, "fit"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while job.stdout.readline() != b"5\n":
+        assert job.poll() is None
+    time.sleep(moments.uniform(0, 0.05))
+    os.killpg(job.pid, signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL
+    job.stdout.close()
+    executor, told = None if kind == "here" else Here(), []
+    found = job_rows.fitted(
+        executor=executor, checkpoint=path, progress=lambda *at: told.append(at)
+    )
+    assert told[0][0] >= 4
+    assert same(found, job_rows.fitted(executor=executor))
 
 
 SHARE = dict(validation=0.2, sample_weight=W)
@@ -350,7 +348,7 @@ OTHERS = [
     ({}, dict(net=dn.MLP([3, 5, 2], seed=1)), "net"),
     ({}, dict(net=dn.MLP([3, 5, 2], activation="sin", seed=0)), "net"),
     ({}, dict(net=NET.astype("float32")), "dtype"),
-    ({}, dict(X=X + [0, 0, 1e-9]), "hash of X"),
+    ({}, dict(X=X + np.array([0, 0, 1e-9])), "hash of X"),
     ({}, dict(Y=spoiled(Y, -1, 0, value=0)), "hash of Y"),
     ({}, dict(X=X[1:], Y=Y[1:]), "hash of X"),
     ({}, dict(sample_weight=W), "hash of sample_weight"),
@@ -413,7 +411,7 @@ def without(content, name):
 DAMAGED = {
     "empty": lambda content: b"",
     "cut": lambda content: content[:-100],
-    "a bit": lambda content: content.replace(content[140:150], content[150:140:-1]),
+    "a byte": lambda content: content[:250] + bytes([content[250] ^ 1]) + content[251:],
     "no theta": lambda content: without(content, "theta"),
     "no history": lambda content: without(content, "history"),
 }
@@ -435,7 +433,3 @@ def test_a_checkpoint_is_for_one_fit(tmp_path):
         return True
 
     assert fit({}, checkpoint=tmp_path / "job", callback=second).reason == "callback"
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
