@@ -1,9 +1,10 @@
 """What the tests of jobs need in other processes: rows that misbehave, and programs that are killed."""
 
+import math
 import os
 import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,22 @@ class Here:
             future.set_result(function(*args))
         except Exception as error:
             future.set_exception(error)
+        return future
+
+
+class Dying(Here):
+    """A worker of it dies at the k-th task, and another one takes its place."""
+
+    def __init__(self, k, times):
+        super().__init__()
+        self.deaths = range(k, k + times)
+
+    def submit(self, function, *args):
+        if self.count not in self.deaths:
+            return super().submit(function, *args)
+        self.count += 1
+        future = Future()
+        future.set_exception(BrokenExecutor("gone"))
         return future
 
 
@@ -73,11 +90,15 @@ class Failing(Rows):
         return super().__getitem__(part)
 
 
+def pause(*_):
+    time.sleep(0.02)
+
+
 class Slow(Rows):
     """Rows that take their time."""
 
     def __getitem__(self, part):
-        time.sleep(0.02)
+        pause()
         return super().__getitem__(part)
 
 
@@ -95,8 +116,21 @@ def small_ranges():
     ranges.LEAST_ROWS, ranges.RANGE_WORK = ROWS, 1
 
 
-def main(checkpoint, kind):
-    """A job that prints the rows that are done, to be killed."""
+def fitted(**how):
+    """A fit of a part of the table, of 30 steps."""
+    X = table()[:400]
+    return dn.fit(net(), X, np.sin(9 * X[:, :2]), max_iter=30, **how)
+
+
+def kept_each_step():
+    """A checkpoint of a fit is written after each step."""
+    from deltanet._fit import kept
+
+    kept.KEEP_SECONDS, kept.KEEP_SHARE = 0, math.inf
+
+
+def main(checkpoint, kind, verb="ggn"):
+    """A job that prints the rows, or the steps, that are done, to be killed."""
     small_ranges()
     executor = EXECUTORS[kind]()
 
@@ -104,6 +138,10 @@ def main(checkpoint, kind):
         print(done, flush=True)
 
     tell(0, N)
+    if verb == "fit":
+        kept_each_step()
+        fitted(executor=executor, checkpoint=checkpoint, progress=tell, callback=pause)
+        return
     result = net().ggn(Slow(), executor=executor, checkpoint=checkpoint, progress=tell)
     np.save(f"{checkpoint}.npy", result)
 

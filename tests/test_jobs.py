@@ -11,13 +11,13 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import job_rows
 import numpy as np
 import pytest
-from job_rows import ROWS, Failing, Here, Killing, N, Slow
+from job_rows import ROWS, Dying, Failing, Here, Killing, N, Slow
 
 import deltanet as dn
 from deltanet._jobs import locks, ranges
@@ -381,22 +381,6 @@ def test_a_worker_dies(retries, tmp_path):
     found = net.ggn(rows, executor=executor, checkpoint=checkpoint)
     assert executor.count < 50  # 32 to compare or compute, and not all of them twice
     assert found.tobytes() == net.ggn(X, executor=Here()).tobytes()
-
-
-class Dying(Here):
-    """A worker of it dies at the k-th task, and another one takes its place."""
-
-    def __init__(self, k, times):
-        super().__init__()
-        self.deaths = range(k, k + times)
-
-    def submit(self, function, *args):
-        if self.count not in self.deaths:
-            return super().submit(function, *args)
-        self.count += 1
-        future = Future()
-        future.set_exception(BrokenExecutor("gone"))
-        return future
 
 
 def test_retries():

@@ -1,13 +1,24 @@
 """Fits whose passes go through an executor: those of arrays to rounding, and the same bits everywhere."""
 
+import io
+import itertools
 import multiprocessing
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import job_rows
 import numpy as np
 import pytest
-from job_rows import Here
+from job_rows import Dying, Here
 
 import deltanet as dn
+from deltanet._fit import kept
+from deltanet._fit.descent import Descent
 from deltanet._jobs import ranges
 
 pytestmark = pytest.mark.of_jobs
@@ -126,9 +137,9 @@ def test_any_rows(tmp_path, executors):
         assert np.array_equal(found.history["validation"], wanted.history["validation"])
 
 
-def spoiled(array, *at):
+def spoiled(array, *at, value=np.nan):
     other = array.copy()
-    other[at] = np.nan
+    other[at] = value
     return other
 
 
@@ -155,6 +166,7 @@ REFUSED = [
     (dict(X=X[:0], Y=Y[:0]), ValueError, "X must hold one sample at least", True),
     (dict(X=X[:, :2]), ValueError, r"X must have shape \(N, 3\)", True),
     (dict(validation=(OTHER[0], spoiled(OTHER[1], 5, 1))), ValueError, r"Y must be finite", True),
+    (dict(retries=-1), ValueError, "retries must be at least 0; got -1", True),
     (dict(executor="many"), TypeError, "executor must have submit", True),
 ]
 
@@ -175,17 +187,244 @@ def test_a_share_of_files_is_refused(tmp_path):
         dn.fit(NET, tmp_path / "x.npy", Y, validation=0.1, executor=Here())
 
 
-def test_a_worker_dies():
-    class Dying(Here):
-        count = 0
+def test_a_worker_dies(tmp_path):
+    wanted = fit({}, executor=Here())
+    assert fit({}, executor=Dying(100, 1), retries=1).net == wanted.net
+    with pytest.raises(RuntimeError, match=r"a worker died .* make a new one; .* is lost"):
+        fit({}, executor=Dying(100, 1))
+    with pytest.raises(RuntimeError, match="goes on from the last step that was kept"):
+        fit({}, executor=Dying(100, 1), checkpoint=tmp_path / "job")
+    assert fit({}, executor=Dying(100, 0), checkpoint=tmp_path / "job").net == wanted.net
 
-        def submit(self, function, *args):
-            self.count += 1
-            if self.count < 100:
-                return super().submit(function, *args)
-            future = Future()
-            future.set_exception(BrokenExecutor("gone"))
-            return future
 
-    with pytest.raises(RuntimeError, match=r"a worker died .* make a new one"):
-        fit({}, executor=Dying())
+# Checkpoints
+
+
+@pytest.fixture
+def each_step(monkeypatch):
+    """A checkpoint that is written after each step."""
+    for name in ("KEEP_SECONDS", "KEEP_SHARE"):
+        monkeypatch.setattr(kept, name, getattr(kept, name))
+    job_rows.kept_each_step()
+
+
+NOISY = Y + 1e5 * RNG.standard_normal(Y.shape)
+ROUGH = {"X": X[:40], "Y": NOISY[:40], "solver": "direct"}
+WIDE = dn.MLP([3, 30, 2], seed=0)
+FLAT = dn.MLP([3, 5, 2], seed=15)
+FLAT.weights[0][:] *= (
+    100  # many samples where a unit is saturated: D becomes diag(A) in the 10th step
+)
+TWO_SCALES = dict(
+    net=FLAT, X=X[:200] / [1e-3, 10, 100], Y=Y[:200], scale=None, tol=1e-4, max_iter=40
+)
+GOING_ON = {
+    "direct": ("nobody", dict(solver="direct")),
+    "cg": ("nobody", dict(solver="cg", net=dn.MLP([3, 1, 2], seed=0))),
+    "the dual side": ("nobody", ROUGH | dict(net=WIDE, prior=np.full(WIDE.num_params, 0.1))),
+    "a share": ("nobody", dict(validation=0.2, sample_weight=W, patience=2)),
+    "float32": ("nobody", dict(net=FITTED.astype("float32"), wrt="weights")),
+    "a minimum": ("nobody", TWO_SCALES),
+    "direct, threads": ("threads", dict(solver="direct", prior=0.1)),
+    "cg, threads": ("threads", dict(solver="cg", sample_weight=W, validation=OTHER)),
+    "float32, here": ("here", dict(net=NET.astype("float32"), validation=0.3)),
+    "process": ("process", dict(validation=OTHER, max_iter=6)),
+}
+
+
+def same(found, wanted):
+    """Whether all is the same to the last bit, but the time."""
+    assert found.net.params.tobytes() == wanted.net.params.tobytes()
+    for name in ("net", "reason", "start", "loss", "explained", "scaled"):
+        assert getattr(found, name) == getattr(wanted, name), name
+    for name in found.history.keys() - {"seconds"}:
+        assert found.history[name].tobytes() == wanted.history[name].tobytes(), name
+    assert (np.diff(found.history["seconds"]) > 0).all()
+    return True
+
+
+def stopping(k):
+    """A callback that fails at its k-th step."""
+    steps = itertools.count(1)
+
+    def callback(step, net):
+        if next(steps) == k:
+            raise InterruptedError
+
+    return callback
+
+
+@pytest.mark.parametrize("case", GOING_ON)
+def test_goes_on(case, executors, tmp_path, each_step, monkeypatch):
+    where, given = GOING_ON[case]
+    threads, process = executors
+    executor = {"threads": threads, "process": process, "here": Here(), "nobody": None}[where]
+    given = {"max_iter": 14, "executor": executor} | given
+    wanted, given = fit(given), given | {"checkpoint": tmp_path / "job"}
+    k = 2 if executor is None else given["max_iter"] // 2  # the step that fails, and is lost
+    for done in range(0, len(wanted.history["loss"]) - k + 1, k - 1):
+        told = []
+        with pytest.raises(InterruptedError):
+            fit(given, callback=stopping(k), progress=lambda *at, told=told: told.append(at[0]))
+        assert (told[0], told[-1]) == (max(1, done), done + k)
+    assert same(fit(given), wanted)
+    assert {path.name for path in (tmp_path / "job").iterdir()} == {"job.json", "fit.npz", "lock"}
+    monkeypatch.setattr(Descent, "linearize", None)  # there are no more steps
+    assert same(fit(given, callback=stopping(1)), wanted)
+
+
+def test_all_states_are_met(tmp_path, each_step):
+    """Of the cases above, some have reached what few fits do."""
+    found = {}
+    for case in ("cg", "a minimum"):
+        fit({"max_iter": 14} | GOING_ON[case][1], checkpoint=tmp_path / case)
+        with np.load(tmp_path / case / "fit.npz") as arrays:
+            found[case] = dict(arrays)
+    assert found["a minimum"]["by_column"] and found["a minimum"]["shape"].shape == (32,)
+    assert found["a minimum"]["ended"] == "gradient"
+    assert found["cg"]["forced"] < 0.1
+
+
+LIMITS = {
+    "max_iter": (dict(max_iter=5), "max_iter"),
+    "max_seconds": (dict(max_seconds=1e-9), "seconds"),
+    "tol": (dict(tol=0.1), "step"),
+    "patience": (dict(patience=1), "validation"),
+}
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_other_limits(case, tmp_path):
+    less, reason = LIMITS[case]
+    given = dict(validation=0.3, max_iter=14, net=WIDE, X=X[:60], Y=NOISY[:60])
+    found = fit(given | less, checkpoint=tmp_path / "job")
+    assert found.reason == reason
+    assert same(fit(given | less, checkpoint=tmp_path / "job"), found)
+    steps = len(found.history["loss"])
+    further = fit(given, checkpoint=tmp_path / "job")
+    assert len(further.history["loss"]) > steps
+    assert np.array_equal(further.history["loss"][:steps], found.history["loss"])
+    if "max" in case:
+        assert same(further, fit(given))
+
+
+def test_a_callback_ends(tmp_path):
+    found = fit({}, callback=lambda step, net: True, checkpoint=tmp_path / "job")
+    assert found.reason == "callback"
+    assert same(fit({}, checkpoint=tmp_path / "job"), found)
+
+
+@pytest.mark.parametrize("kind", ["here", "processes"])
+def test_killed(kind, tmp_path, monkeypatch):
+    """By SIGKILL, all its processes at once."""
+    monkeypatch.setattr(ranges, "LEAST_ROWS", job_rows.ROWS)
+    path, moments = tmp_path / "job", random.Random(0)
+    job = subprocess.Popen(
+        [sys.executable, job_rows.__file__, str(path), kind, "fit"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while job.stdout.readline() != b"5\n":
+        assert job.poll() is None
+    time.sleep(moments.uniform(0, 0.05))
+    os.killpg(job.pid, signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL
+    job.stdout.close()
+    executor, told = None if kind == "here" else Here(), []
+    found = job_rows.fitted(
+        executor=executor, checkpoint=path, progress=lambda *at: told.append(at)
+    )
+    assert told[0][0] >= 4
+    assert same(found, job_rows.fitted(executor=executor))
+
+
+SHARE = dict(validation=0.2, sample_weight=W)
+OTHERS = [
+    ({}, dict(net=dn.MLP([3, 5, 2], seed=1)), "net"),
+    ({}, dict(net=dn.MLP([3, 5, 2], activation="sin", seed=0)), "net"),
+    ({}, dict(net=NET.astype("float32")), "dtype"),
+    ({}, dict(X=X + np.array([0, 0, 1e-9])), "hash of X"),
+    ({}, dict(Y=spoiled(Y, -1, 0, value=0)), "hash of Y"),
+    ({}, dict(X=X[1:], Y=Y[1:]), "hash of X"),
+    ({}, dict(sample_weight=W), "hash of sample_weight"),
+    (SHARE, dict(sample_weight=W + 1), "hash of sample_weight"),
+    (SHARE, dict(sample_weight=None), "hash of sample_weight"),
+    (SHARE, dict(validation=0.3), "validation"),
+    (SHARE, dict(seed=1), "seed"),
+    (SHARE, dict(validation=OTHER), "validation"),
+    (SHARE, dict(validation=None), "validation"),
+    (dict(validation=OTHER), dict(validation=(OTHER[0], OTHER[1] + 1)), "hash of validation Y"),
+    ({}, dict(prior=0.1), "prior"),
+    (dict(prior=np.ones(32)), dict(prior=np.arange(32.0)), "prior"),
+    ({}, dict(wrt="last"), "wrt"),
+    ({}, dict(scale=None), "scale"),
+    ({}, dict(solver="cg"), "solver"),
+    ({}, dict(damping=1e-2), "damping"),
+    ({}, dict(version="0.0.1"), "deltanet"),
+]
+
+
+@pytest.mark.parametrize("executor", [None, Here()], ids=["nobody", "here"])
+@pytest.mark.parametrize(("base", "change", "what"), OTHERS)
+def test_another_fit_is_refused(base, change, what, executor, tmp_path, monkeypatch):
+    base = {"executor": executor, "checkpoint": tmp_path / "job", "max_iter": 1} | base
+    found, change = fit(base), change.copy()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "job").iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "__version__", change.pop("version", dn.__version__))
+        with pytest.raises(ValueError, match=f"job' is that of another job: its {what} is"):
+            fit(base | change)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "job").iterdir()} == before
+    assert same(fit(base), found)
+
+
+def test_with_and_without_an_executor_are_two_fits(tmp_path):
+    fit({}, checkpoint=tmp_path / "job", max_iter=1)
+    with pytest.raises(ValueError, match="its executor is False, here it is True"):
+        fit({}, checkpoint=tmp_path / "job", executor=Here())
+    with pytest.raises(ValueError, match="its verb is 'fit', here it is 'ggn'"):
+        NET.ggn(X, checkpoint=tmp_path / "job")
+
+
+@pytest.mark.parametrize("seed", [None, np.random.default_rng(0)], ids=["none", "generator"])
+def test_a_share_that_cannot_be_drawn_again(seed, tmp_path):
+    given = dict(seed=seed, checkpoint=tmp_path / "job")
+    with pytest.raises(ValueError, match="seed must be an integer if checkpoint is given and"):
+        fit(given, validation=0.2)
+    assert not (tmp_path / "job").exists()
+    fit(given, validation=OTHER)  # nothing is drawn
+
+
+def without(content, name):
+    with np.load(io.BytesIO(content)) as arrays:
+        left = {each: arrays[each] for each in arrays.files if each != name}
+    file = io.BytesIO()
+    np.savez(file, **left)
+    return file.getvalue()
+
+
+DAMAGED = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[:-100],
+    "a byte": lambda content: content[:250] + bytes([content[250] ^ 1]) + content[251:],
+    "no theta": lambda content: without(content, "theta"),
+    "no history": lambda content: without(content, "history"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_checkpoint_is_refused(how, tmp_path):
+    fit({}, checkpoint=tmp_path / "job")
+    path = tmp_path / "job" / "fit.npz"
+    path.write_bytes(DAMAGED[how](path.read_bytes()))
+    with pytest.raises(ValueError, match=r"fit\.npz: "):
+        fit({}, checkpoint=tmp_path / "job")
+
+
+def test_a_checkpoint_is_for_one_fit(tmp_path):
+    def second(step, net):
+        with pytest.raises(BlockingIOError, match="job' is in use by another job"):
+            fit({}, checkpoint=tmp_path / "job")
+        return True
+
+    assert fit({}, checkpoint=tmp_path / "job", callback=second).reason == "callback"

@@ -1,8 +1,19 @@
 """Short names of values, which are equal if the values are: of nets, and for keys of Dask."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from deltanet._core.xxh64 import Xxh64
+
+
+def digest(array: NDArray[Any]) -> str:
+    """A hash of the numbers of an array, which is fast: XXH64."""
+    total = Xxh64()
+    total.update(array)
+    return total.digest().hex()
 
 
 def token(*parts: object) -> str:

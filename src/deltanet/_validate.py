@@ -772,6 +772,17 @@ def prior(value: ArrayLike, P: int) -> float | Array:
     return at_least_zero(value, (P,), "prior")
 
 
+def repeatable(seed: object) -> int:
+    """The seed of a share that the same call draws again."""
+    try:
+        return operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(
+            "seed must be an integer if checkpoint is given and validation is a share, which the same "
+            f"call draws again; got {seed!r}"
+        ) from None
+
+
 def held_out(net: Any, validation: Any, N: int) -> int | tuple[Array, Array]:
     """The (X, Y) to validate on, or how many of N samples to hold out."""
     if isinstance(validation, (tuple, list)):

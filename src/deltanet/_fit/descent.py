@@ -56,6 +56,12 @@ class Problem(Protocol):
     @property
     def diagonal(self) -> Array: ...
 
+    @property
+    def side(self) -> int: ...
+
+    @property
+    def memory(self) -> tuple[str, ...]: ...
+
     def loss(self) -> float: ...
 
     def penalty(self) -> float: ...
@@ -105,6 +111,8 @@ class Baseline(NamedTuple):
 class Descent:
     """theta on its way down: where it is, the damping, and the best that was seen.
 
+    `begin` first, or `go_on` from what was kept of an earlier one (kept.py); then `run`.
+
     Parameters
     ----------
     problem : Problem
@@ -129,32 +137,56 @@ class Descent:
         self.baseline, self.square = baseline, square
         self.began = time.perf_counter()
         self.params = problem.theta
-        self.theta = self.params.copy()
-        self.loss = problem.loss()
-        self.start = _validate.start(self.loss * square, "the loss")
         self.validation = math.nan
-        if held:
-            self.validation = held.loss()
-            _validate.start(self.validation * square, "the validation loss")
         self.shape: Any = 1.0  # D: a number, or by column (P,)
-        self.by_column = False
-        self.linearize()
-        self.mu, self.nu = max(EPS, limits.damping) * self.unit, 2.0
-        self.least = self.mu
-        # a loss that is 0 to the tolerance
-        self.nothing = limits.tol**2 * (baseline.constant or self.loss)
-        self.lowest = self.validation if held else self.loss
-        self.best, self.best_loss, self.since = self.theta, self.loss, 0
+        self.by_column, self.fixed = False, 1.0
         self.history: list[Step] = []
+        self.ended: str | None = None  # the reason, if an earlier run has ended
+
+    def begin(self) -> None:
+        """At the net's parameters."""
+        self.theta = self.params.copy()
+        self.first = self.loss = self.problem.loss()
+        _validate.start(self.start, "the loss")
+        if self.held:
+            self.validation = self.held.loss()
+            _validate.start(self.validation * self.square, "the validation loss")
+        self.linearize()
+        self.mu, self.nu = max(EPS, self.limits.damping) * self.unit, 2.0
+        self.least = self.mu
+        self.lowest = self.validation if self.held else self.loss
+        self.best, self.best_loss, self.since = self.theta, self.loss, 0
+
+    def go_on(self) -> None:
+        """At theta, which was kept, with all else but the linearisation."""
+        if self.goes_on(self.ended):
+            self.params[:] = self.theta
+            self.problem.loss()
+            self.linearize()
+
+    @property
+    def start(self) -> float:
+        """The loss of the given net, in units of Y."""
+        return self.first * self.square
 
     def run(
         self,
         report: Report = None,
         callback: Callable[[Step, MLP], object] | None = None,
         shown: Callable[[], MLP] | None = None,
+        keep: Callable[["Descent"], object] | None = None,
     ) -> str:
-        """Steps until there is a reason to stop, which is returned. A callback is given `shown()`."""
+        """Steps until there is a reason to stop, which is returned.
+
+        A callback is given `shown()`; `keep` is called after each step, when `go_on` could follow.
+        """
         limits = self.limits
+        # a loss that is 0 to the tolerance
+        self.nothing = limits.tol**2 * (self.baseline.constant or self.first)
+        if report and self.history:
+            report(len(self.history))
+        if self.ended:
+            return self.ended
         while len(self.history) < limits.max_iter:
             if time.perf_counter() - self.began > limits.max_seconds:
                 return "seconds"
@@ -172,6 +204,8 @@ class Descent:
                 reason = self.rescale()
             if reason:
                 return reason
+            if keep:
+                keep(self)
         return "max_iter"
 
     def goes_on(self, reason: str | None) -> bool:

@@ -5,10 +5,13 @@ digits of float32 would leave nothing of the small singular values that the last
 """
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,16 +20,23 @@ from deltanet import _validate
 from deltanet._fit.descent import Baseline, Descent, Limits, Step
 from deltanet._fit.outcome import Fit
 from deltanet._fit.problem import Problem
-from deltanet._fit.samples import Samples, samples
+from deltanet._fit.samples import Samples, Workers, samples
 from deltanet._fit.scale import Units
 from deltanet._fit.systems import blas_for
 from deltanet._mlp import MLP
 from deltanet._progress import reporting
 from deltanet._types import Array, Executor, Progress, Seed, Wrt
 
+if TYPE_CHECKING:
+    from deltanet._fit.kept import Kept
+
 # What a minimum explains at least of the variance of Y: a net that tells one sample apart from all others,
 # which are the same to it, explains one over their number.
 LEAST_EXPLAINED, MOST_ASKED, SAMPLES_APART = 1e-3, 0.05, 2
+
+# After a worker has died
+LOST = "what was fitted so far is lost: with checkpoint= the same call goes on from there"
+KEPT = "the same call goes on from the last step that was kept"
 
 
 def fit(
@@ -49,6 +59,8 @@ def fit(
     progress: Progress = None,
     callback: Callable[[Step, MLP], object] | None = None,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    retries: int = 0,
 ) -> Fit:
     """A copy of the net, fitted to (X, Y) by least squares: Levenberg-Marquardt.
 
@@ -110,6 +122,15 @@ def fit(
         of paths. The result is the same, to the last bit, for any executor, number of workers and kind of
         rows. A step takes some passes over the data, and each product of "cg" one. N m must be at least P
         for "direct"; a share for validation is drawn of arrays in memory only.
+    checkpoint : str or os.PathLike, optional
+        A folder that keeps where the fit is: the same call goes on from there after whatever has stopped it,
+        to the same bits. It is written after a step if a second has passed, and a hundred times what the
+        last writing took; and at the end, from when on the same call returns the same fit without a step.
+        `max_iter`, `max_seconds`, `patience` and `tol` may be others then: `max_iter` and `max_seconds` count
+        from the first start, and a fit that they have ended, or that ended by another `patience` or `tol`,
+        goes on. All else must be as before, and also whether there is an executor; which one may change.
+    retries : int
+        How often a range is submitted again whose worker has died.
 
     Returns
     -------
@@ -124,9 +145,14 @@ def fit(
     ------
     ValueError, TypeError
         If an argument breaks one of these rules, holds NaN, or the loss of the net to start from is not
-        finite.
+        finite; if the checkpoint is damaged, or that of another fit; if it is given where a share for
+        validation is drawn by a seed that is not an integer.
     MemoryError
         If solver is "direct" and its matrices exceed the memory available.
+    BlockingIOError
+        If another job uses the checkpoint.
+    RuntimeError
+        If a worker dies, and `retries` is over.
 
     References
     ----------
@@ -154,14 +180,26 @@ def fit(
         _validate.number(max_seconds, "max_seconds", above=0),
         _validate.number(damping, "damping", above=0),
     )
+    retries = _validate.whole(retries, "retries", 0)
+    workers = Workers(executor, retries, LOST if checkpoint is None else KEPT)
     with (
-        samples(net, X, Y, sample_weight, validation, seed, executor) as (data, held),
+        samples(net, X, Y, sample_weight, validation, seed, workers) as (data, held),
         np.errstate(over="ignore", invalid="ignore"),  # of a step too far, which is refused
     ):
+        keeping = None
+        if checkpoint is not None:
+            from deltanet._fit import kept  # which few need
+
+            more = {"scale": scale, "prior": precision, "damping": limits.damping}
+            more["executor"] = executor is not None
+            told = kept.asked(net, data, held, wrt, validation, seed, **more)
+            keeping = partial(kept.opened, checkpoint, told)
         begin, sides = net, tuple[str, ...]()
         if scale and wrt is None and is_plain(net) and not data.beats_a_constant(net):
             begin, sides = data.scaled(net)
-        found = descend(begin, data, held, precision, solver, wrt, limits, progress, callback)
+        found = descend(
+            begin, data, held, precision, solver, wrt, limits, progress, callback, keeping
+        )
         if sides:
             found = better(found, net, data, held, precision, sides)
         found = replace(found, _points=data.points(found.net))
@@ -185,6 +223,7 @@ def descend(
     limits: Limits,
     progress: Progress,
     callback: Callable[[Step, MLP], object] | None,
+    keeping: "Callable[[Problem], AbstractContextManager[Kept]] | None",
 ) -> Fit:
     """From this net down, in its own units."""
     units = Units(begin)
@@ -193,9 +232,16 @@ def descend(
     with (
         blas_for(fitted.side),
         reporting(progress, limits.max_iter, "steps") as report,
+        keeping(fitted) if keeping else nullcontext() as kept,
     ):
         descent = Descent(fitted, out, limits, baseline(data, units), units.square)
-        reason = descent.run(report, callback, units.shown)
+        if kept and kept.restore(descent):
+            descent.go_on()
+        else:
+            descent.begin()
+        reason = descent.run(report, callback, units.shown, kept.keep if kept else None)
+        if kept and not descent.ended:
+            kept.write(descent, reason)
         return result(descent, fitted, out or fitted, begin, reason, units)
 
 

@@ -28,7 +28,8 @@ class Fit:
     history : dict of (steps,) ndarray
         One entry a trial step: `loss` after it, its `damping` mu, `gradient` ``|g|`` where it began,
         `accepted`, `validation` (the loss of the held-out samples; NaN without any), `seconds` since the
-        start, `iterations` of conjugate gradients that it took (0 of a direct step).
+        start (those in which it ran, with `checkpoint`), `iterations` of conjugate gradients that it took (0
+        of a direct step).
     reason : str
         Why it stopped. "gradient", "loss", "step": by `tol`. "plateau": by `tol`, but this is not a minimum
         (see `converged`). "stalled": no damping gives a lower loss. "validation": `patience` is over.

@@ -52,6 +52,8 @@ class Problem:
         At most that of J.
     side : int
         Of the matrix that is factorised; 0 without one.
+    memory : tuple of str
+        The attributes that one linearisation has from the one before.
     """
 
     theta: Array
@@ -59,6 +61,7 @@ class Problem:
     trace: float
     wrt: Wrt
     iterations = 0  # of conjugate gradients, in the last step
+    memory: tuple[str, ...] = ()
     activations: Activations | None = None  # what `loss` leaves to `linearise`
 
     def __init__(
@@ -240,6 +243,8 @@ class MatrixFree(Problem):
     steps converge fast.
     """
 
+    memory = "tolerance", "forced", "norm"
+
     def allocate(self) -> None:
         self.side, self.diagonal = 0, np.empty_like(self.g)
         self.tolerance = self.forced = LOOSEST
@@ -280,8 +285,9 @@ class MatrixFree(Problem):
             self.diagonal += self.prior
         self.trace = blas.dasum(self.diagonal)
         norm = blas.dnrm2(self.g)
-        self.tolerance = self.forced = forcing(norm, self.norm, self.forced)
-        self.norm = norm
+        if norm != self.norm:  # as it is where a fit goes on that was linearised here before
+            self.tolerance = self.forced = forcing(norm, self.norm, self.forced)
+            self.norm = norm
 
     def solve(self, mu: float | Array) -> Array | None:
         """p, or None where the matrix is singular to rounding."""

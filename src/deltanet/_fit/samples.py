@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +12,16 @@ from deltanet._fit.problem import Dual, MatrixFree, Primal, Problem, problem
 from deltanet._fit.scale import Data, Units, double
 from deltanet._mlp import MLP
 from deltanet._plots import Points, points
+from deltanet._tokens import digest
 from deltanet._types import Array, Seed, Wrt
+
+
+class Workers(NamedTuple):
+    """An executor or None; how often a range is submitted again; what to do after a worker has died."""
+
+    executor: Any
+    retries: int
+    advice: str
 
 
 class Samples(Protocol):
@@ -42,6 +51,10 @@ class Samples(Protocol):
 
     def judge(self, units: Units) -> Problem:
         """Their loss alone, without a prior."""
+        ...
+
+    def digests(self) -> dict[str, str]:
+        """A hash of X, of Y, and of sample_weight if it was given."""
         ...
 
 
@@ -83,16 +96,20 @@ class Whole:
     def judge(self, units: Units) -> Problem:
         return Problem(units.net, *units.inner(self.data), 0.0)
 
+    def digests(self) -> dict[str, str]:
+        given = self.data._asdict().items()
+        return {name: digest(array) for name, array in given if array is not None}
+
 
 @contextmanager
 def samples(
-    net: MLP, X: Any, Y: Any, sample_weight: Any, validation: Any, seed: Seed, executor: Any
+    net: MLP, X: Any, Y: Any, sample_weight: Any, validation: Any, seed: Seed, workers: Workers
 ) -> Iterator[tuple[Samples, Samples | None]]:
     """The samples to fit, and those held out."""
-    if executor is not None:
+    if workers.executor is not None:
         from deltanet._fit.spread import spread  # which few need
 
-        with spread(net, X, Y, sample_weight, validation, seed, executor) as parts:
+        with spread(net, X, Y, sample_weight, validation, seed, workers) as parts:
             yield parts
         return
     data = Data(*_validate.pair_of_data(net, X, Y))

@@ -12,7 +12,7 @@ import numpy as np
 
 from deltanet import _plots, _validate
 from deltanet._fit.problem import Dual, MatrixFree, Primal, Problem, way_of
-from deltanet._fit.samples import Samples, drawn
+from deltanet._fit.samples import Samples, Workers, drawn
 from deltanet._fit.scale import Units, double, enough, with_scalings
 from deltanet._fit.statistics import EPS, Extremes, Means, Moments, Statistics
 from deltanet._fit.sums import Chosen, Gradient, InUnits, Misfit, Product, Squares, System
@@ -27,7 +27,6 @@ from deltanet._rows import Rows, rows
 from deltanet._types import Array, Seed, Wrt
 
 FLOAT64: np.dtype[np.float64] = np.dtype(np.float64)
-ADVICE = "what was fitted so far is lost"
 
 
 class Spread:
@@ -39,11 +38,11 @@ class Spread:
         That was given.
     given : dict of Rows
         X, Y, and H if there are weights.
-    executor : object with `submit`
+    workers : Workers
     """
 
-    def __init__(self, net: MLP, given: dict[str, Rows], executor: Any) -> None:
-        self.net, self.given, self.executor = double(net), given, executor
+    def __init__(self, net: MLP, given: dict[str, Rows], workers: Workers) -> None:
+        self.net, self.given, self.workers = double(net), given, workers
         self.N = len(given["X"])
         self.passes = self.cut(net.num_params)
         self.extremes = total(self.passes, Extremes(self.net), largest=True)  # which checks them
@@ -51,7 +50,8 @@ class Spread:
     def cut(self, numbers: int) -> Passes:
         """Passes of results with so many numbers."""
         cuts = ranges(self.N, numbers)
-        return Passes(self.executor, self.given, cuts, None, 0, ADVICE)
+        executor, retries, advice = self.workers
+        return Passes(executor, self.given, cuts, None, retries, advice)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -122,6 +122,9 @@ class Spread:
     def judge(self, units: Units) -> Problem:
         return SpreadProblem(self.passes, units, self.N, 0.0)
 
+    def digests(self) -> dict[str, str]:
+        return self.passes.digests(Misfit(self.net))
+
 
 def total(passes: Passes, what: Sum, largest: bool = False) -> Array:
     """The sum over all rows."""
@@ -172,10 +175,10 @@ class SpreadMatrixFree(SpreadProblem, MatrixFree):
 
 @contextmanager
 def spread(
-    net: MLP, X: Any, Y: Any, sample_weight: Any, validation: Any, seed: Seed, executor: Any
+    net: MLP, X: Any, Y: Any, sample_weight: Any, validation: Any, seed: Seed, workers: Workers
 ) -> Iterator[tuple[Samples, Samples | None]]:
     """The samples to fit, and those held out."""
-    checked(executor)
+    executor = checked(workers.executor)
     fitted = rows_of(net, X, Y, sample_weight)
     held = None
     if validation is not None:
@@ -183,7 +186,7 @@ def spread(
     with ExitStack() as stack:
 
         def there(part: dict[str, Rows]) -> Spread:
-            return Spread(net, stack.enter_context(spilled(executor, part)), executor)
+            return Spread(net, stack.enter_context(spilled(executor, part)), workers)
 
         yield there(fitted), there(held) if held else None
 

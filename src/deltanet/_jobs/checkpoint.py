@@ -5,6 +5,7 @@
     job.json           what is asked, and of which machine the bits are
     sum.npz            count (): ranges that are added up, total (numbers,), hashes (count, arrays, bytes)
     range-000017.npz   a range that is finished before its turn: total, hashes (arrays, bytes)
+    fit.npz            where a fit is: see _fit/kept.py
     lock               see locks.py
 
 Each file is written beside its place and renamed. The sum is added up in the same order after a restart as
@@ -14,7 +15,7 @@ without one, and so its bits are the same. The hashes tell whether the data of f
 import json
 import os
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from deltanet._io._files import reading, replacing
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.identity import environment
 from deltanet._jobs.locks import exclusive
-from deltanet._types import Array
+from deltanet._types import Array, Shape
 
 FORMAT = 1
-JOB, SUM, RANGE = "job.json", "sum.npz", "range-{:06d}.npz"
+JOB, SUM, RANGE, FIT = "job.json", "sum.npz", "range-{:06d}.npz", "fit.npz"
 
 
 class Checkpoint(Fold):
@@ -49,10 +50,8 @@ class Checkpoint(Fold):
 
     def load(self) -> None:
         """What an earlier job has finished."""
-        for partial in self.folder.glob(".*.partial"):
-            partial.unlink()
         if (self.folder / SUM).exists():
-            found = read(self.folder / SUM, self.total.shape)
+            found = self.read(self.folder / SUM)
             self.total[:], self.count = found["total"], int(found["count"])
             for index, row in enumerate(found["hashes"]):
                 self.hashes[index] = [each.tobytes() for each in row]
@@ -61,7 +60,7 @@ class Checkpoint(Fold):
             if index < self.count:  # added up already
                 path.unlink()
             else:
-                found = read(path, self.total.shape)
+                found = self.read(path)
                 self.hashes[index] = [each.tobytes() for each in found["hashes"]]
                 self.on_disk.add(index)
 
@@ -82,7 +81,7 @@ class Checkpoint(Fold):
         used = []
         while self.count in self.on_disk:
             used.append(self.count)
-            self.add(read(self.file(self.count), self.total.shape)["total"])
+            self.add(self.read(self.file(self.count))["total"])
         rows = [self.hashes[index] for index in range(self.count)]
         write(self.folder / SUM, count=np.array(self.count), total=self.total, hashes=table(rows))
         for index in used:
@@ -101,15 +100,25 @@ class Checkpoint(Fold):
     def file(self, index: int) -> Path:
         return self.folder / RANGE.format(index)
 
+    def read(self, path: Path) -> dict[str, NDArray[Any]]:
+        return read(path, {"total": self.total.shape})
+
 
 @contextmanager
 def opened(
     path: str | os.PathLike[str], asked: dict[str, Any], numbers: int
 ) -> Iterator[Checkpoint]:
-    """The checkpoint of a job, for this job alone until the end of the block.
+    """The checkpoint of a sum: see `claimed`."""
+    with claimed(path, asked) as (folder, name):
+        yield Checkpoint(folder, name, numbers)
+
+
+@contextmanager
+def claimed(path: str | os.PathLike[str], asked: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The folder of a job and its name in messages, for this job alone until the end of the block.
 
     BlockingIOError if another one has it; ValueError if it is that of another job, or damaged; RuntimeWarning
-    if its ranges were computed with other vector instructions or another BLAS.
+    if it was begun with other vector instructions or another BLAS.
     """
     folder = Path(path)
     folder.mkdir(exist_ok=True)
@@ -129,12 +138,14 @@ def opened(
             with replacing(folder / JOB) as partial:
                 text = json.dumps({"job": told, "machine": machine}, indent=1)
                 partial.write_text(text + "\n", "utf-8")
-        yield Checkpoint(folder, name, numbers)
+        for left in folder.glob(".*.partial"):  # by a process that was killed
+            left.unlink()
+        yield folder, name
 
 
 def mine(name: str) -> bool:
     """Whether a file of this name belongs to a checkpoint."""
-    return name in (JOB, SUM, "lock") or name.startswith("range-") or name.endswith(".partial")
+    return name in (JOB, SUM, FIT, "lock") or name.startswith("range-") or name.endswith(".partial")
 
 
 def same_job(name: str, found: dict[str, Any], told: dict[str, Any]) -> None:
@@ -169,11 +180,12 @@ def write(path: Path, **arrays: Any) -> None:
         npz.put(partial, arrays)
 
 
-def read(path: Path, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, if its total has this shape."""
+def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[Any]]:
+    """The arrays of a file, if those that are named have these shapes."""
     with reading(path), open(path, "rb") as file:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-        if found["total"].shape != shape:
-            raise ValueError(f"total must have shape {shape}; got {found['total'].shape}")
+        for name, shape in shapes.items():
+            if found[name].shape != shape:
+                raise ValueError(f"{name} must have shape {shape}; got {found[name].shape}")
         return found

@@ -6,11 +6,12 @@ from itertools import count
 from typing import Any
 
 from deltanet import _limits
-from deltanet._jobs.checkpoint import Checkpoint
+from deltanet._jobs.checkpoint import Checkpoint, table
 from deltanet._jobs.fold import Fold
 from deltanet._jobs.run import Run, Take
 from deltanet._jobs.work import Outcome, Sum, Task, hashed, summed
 from deltanet._rows import Rows
+from deltanet._tokens import digest
 from deltanet._types import Report
 
 LEAST_WINDOW, MOST_WINDOW = 16, 4096
@@ -91,6 +92,17 @@ class Passes:
             kept.compare(self.given, index, outcome[1], f"{start}:{stop}")
 
         self.run(hashed, what, finished, take, hashes=True)
+
+    def digests(self, what: Sum) -> dict[str, str]:
+        """A hash of each array: that of the hashes of its ranges."""
+        found: dict[int, list[bytes]] = {}
+
+        def take(index: int, outcome: Outcome) -> None:
+            found[index] = outcome[1]
+
+        self.run(hashed, what, range(len(self.cuts)), take, hashes=True)
+        hashes = table([found[index] for index in sorted(found)])
+        return {each.name: digest(hashes[:, k]) for k, each in enumerate(self.given.values())}
 
     def add_up(
         self, what: Sum, fold: Fold, finished: Collection[int] = (), report: Report = None
