@@ -127,5 +127,6 @@ def test_the_types_are_in_the_package():
     imported = (
         *("activation", "bends", "buffers", "capi", "cholesky", "context", "engine", "hold"),
         "tiles",
+        "xxh64",
     )
     assert stubs == {f"{name}.pyi" for name in imported}
