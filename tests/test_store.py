@@ -1,6 +1,8 @@
 """dn.write and dn.open against the eager verbs, and against Zarr alone."""
 
+import errno
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -11,6 +13,10 @@ import pytest
 from store_tools import NETS, ROWS, N, Stop, files, inputs, stopping
 
 import deltanet as dn
+from deltanet import _limits
+from deltanet._core.xxh64 import Xxh64
+from deltanet._store import tasks
+from deltanet._store.read import opened
 
 pytestmark = pytest.mark.of_jobs
 
@@ -161,6 +167,44 @@ def test_bits_do_not_depend_on_the_blocks(tmp_path, dtype):
             arrays = [S.outputs[:], *(d[:] for d in S.deltas), *(h[:] for h in S.inputs)]
             found.append([array.tobytes() for array in (*arrays, S.row_norms_squared())])
         assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("form, wrt", FORMS)
+def test_pieces_of_a_block(tmp_path, monkeypatch, form, wrt):
+    """A block that is written in pieces, the last one cut, has the bytes of one that is written at once."""
+    net = NETS["float32"]()
+    X, how = inputs(net, 500), {"form": form, "wrt": wrt, "rows": 300}
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    dn.write(whole, net, X, **how)
+    monkeypatch.setattr(_limits, "STORED_PIECE_BYTES", 1)
+    layout = opened(whole).layout
+    assert layout.piece_rows == 64  # of 300 and of the 200 of the last block: neither is a multiple
+    dn.write(pieces, net, X, **how)
+    assert files(pieces) == files(whole)
+    for block, mark in enumerate(zarr.open_array(pieces / "done", mode="r")[:]):
+        total = Xxh64()
+        total.update(X[layout.span(block)])
+        assert mark == total.intdigest()
+
+
+def test_a_piece_that_cannot_be_written(path, monkeypatch):
+    """The block leaves nothing; the job goes on from the others."""
+    net = NETS["plain"]()
+    X, append, calls = inputs(net), tasks.append, itertools.count()
+
+    def failing(files, arrays, height):
+        if next(calls) == 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(files, arrays, height)
+
+    monkeypatch.setattr(tasks, "append", failing)
+    with pytest.raises(OSError, match=r"No space left.*run\.zarr"):
+        dn.write(path, net, X, rows=ROWS, threads=1)
+    done = dn.open(path).done
+    assert done[: 5 * ROWS].all() and not done[5 * ROWS : 6 * ROWS].any()
+    assert not list(path.rglob("*.partial"))
+    dn.write(path, net, X, rows=ROWS, resume=True)
+    assert dn.open(path).finished
 
 
 def test_default_rows():
