@@ -315,26 +315,28 @@ def test_a_callback_ends(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["here", "processes"])
-def test_killed(kind, tmp_path, monkeypatch):
-    """By SIGKILL, all its processes at once."""
+@pytest.mark.parametrize("kills", [[5], pytest.param(range(1, 25), marks=pytest.mark.nightly)])
+def test_killed(kind, kills, tmp_path, monkeypatch):
+    """By SIGKILL, all its processes at once, soon after these steps."""
     monkeypatch.setattr(ranges, "LEAST_ROWS", job_rows.ROWS)
     path, moments = tmp_path / "job", random.Random(0)
-    job = subprocess.Popen(
-        [sys.executable, job_rows.__file__, str(path), kind, "fit"],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while job.stdout.readline() != b"5\n":
-        assert job.poll() is None
-    time.sleep(moments.uniform(0, 0.05))
-    os.killpg(job.pid, signal.SIGKILL)
-    assert job.wait() == -signal.SIGKILL
-    job.stdout.close()
+    for steps in kills:
+        job = subprocess.Popen(
+            [sys.executable, job_rows.__file__, str(path), kind, "fit"],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        while int(job.stdout.readline()) < steps:
+            assert job.poll() is None
+        time.sleep(moments.uniform(0, 0.05))
+        os.killpg(job.pid, signal.SIGKILL)
+        assert job.wait() == -signal.SIGKILL
+        job.stdout.close()
     executor, told = None if kind == "here" else Here(), []
     found = job_rows.fitted(
         executor=executor, checkpoint=path, progress=lambda *at: told.append(at)
     )
-    assert told[0][0] >= 4
+    assert told[0][0] >= steps - 1
     assert same(found, job_rows.fitted(executor=executor))
 
 
