@@ -20,7 +20,8 @@ import numpy as np
 
 from deltanet import _validate
 from deltanet._config import __version__
-from deltanet._fit.descent import Descent, Problem, Step
+from deltanet._fit.descent import Descent, Step
+from deltanet._fit.problem import Problem
 from deltanet._fit.samples import Samples
 from deltanet._io._files import reading
 from deltanet._jobs.checkpoint import FIT, claimed, read, write
@@ -45,15 +46,17 @@ def asked(
     **more: Any,
 ) -> dict[str, Any]:
     """What must be the same in the fit that goes on."""
-    share = held is not None and not isinstance(validation, (tuple, list))
+    share = None
+    if held is not None and not isinstance(validation, (tuple, list)):
+        share = float(validation)
     told = {
         "verb": "fit",
         "deltanet": __version__,
         "dtype": str(net.dtype),
         "net": net._token(),
         "wrt": None if wrt is None else net._keep(wrt).layers,
-        "validation": float(validation) if share else held and "given",
-        "seed": _validate.repeatable(seed) if share else None,
+        "validation": "given" if held and share is None else share,
+        "seed": None if share is None else _validate.repeatable(seed),
         **{name: token(x) if isinstance(x, np.ndarray) else x for name, x in more.items()},
     }
     told |= {f"hash of {name}": digest for name, digest in data.digests().items()}
