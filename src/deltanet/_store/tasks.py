@@ -92,7 +92,7 @@ def write(
 ) -> None:
     """The chunks of a block, NaN behind the rows of X, and when all are there its entry in `done`.
 
-    A piece is written while the next one is computed.
+    A piece is hashed while it is computed, and written while the next one is computed.
     """
     keys, total, step = layout.keys(block), Xxh64(), layout.piece_rows
     free, full = piece(layout), piece(layout)
@@ -101,7 +101,7 @@ def write(
         for start in range(0, layout.rows, step):
             height = min(step, layout.rows - start)
             samples = X[start : start + height]
-            total.update(samples)
+            writer.submit(total.update, samples)  # before what it writes next
             compute(layout, net, samples, free, threads)
             for array in free.values():
                 array[len(samples) : height] = np.nan
