@@ -101,8 +101,9 @@ def write(
         for start in range(0, layout.rows, step):
             height = min(step, layout.rows - start)
             samples = X[start : start + height]
-            writer.submit(total.update, samples)  # before what it writes next
+            hashing = writer.submit(total.update, samples)
             compute(layout, net, samples, free, threads)
+            hashing.result()
             for array in free.values():
                 array[len(samples) : height] = np.nan
             if writing:
