@@ -76,7 +76,7 @@ class Table(ABC):
 
     def _why(self, row: int) -> str:
         """What is wrong with a bad row of the file, and where it is."""
-        raise NotImplementedError
+        return f"row {row}, counted from 0, lacks a number"
 
     def checked(self, skip_bad_rows: bool) -> Self:
         """This table without its bad rows, or ValueError about the first of them."""

@@ -81,9 +81,6 @@ class GroupedTable(Table):
                 found = np.append(found, begin + np.flatnonzero(missing))
         return found[(first <= found) & (found < end)]
 
-    def _why(self, row: int) -> str:
-        return f"row {row}, counted from 0, lacks a number"
-
 
 class ParquetTable(GroupedTable):
     """A file of Parquet."""

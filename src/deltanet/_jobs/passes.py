@@ -5,16 +5,14 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any
 
-from deltanet import _limits
 from deltanet._jobs.checkpoint import Checkpoint, table
 from deltanet._jobs.fold import Fold
-from deltanet._jobs.run import Run, Take
+from deltanet._jobs.run import Run, Take, window
 from deltanet._jobs.work import Outcome, Sum, Task, hashed, summed
 from deltanet._rows import Rows
 from deltanet._tokens import digest
 from deltanet._types import Report
 
-LEAST_WINDOW, MOST_WINDOW = 16, 4096
 Cuts = list[tuple[int, int]]
 
 
@@ -76,10 +74,9 @@ class Passes:
             return Task(what, some, start, self.threads, hashes, label)
 
         size = max(1, what.numbers) * what.net.dtype.itemsize
-        window = min(max(_limits.FLIGHT_BYTES // size, LEAST_WINDOW), MOST_WINDOW)
         what.stopped = False
         try:
-            run = Run(self.executor, self.cuts, self.retries, window, self.advice)
+            run = Run(self.executor, self.cuts, self.retries, window(size), self.advice)
             run.go(function, make, todo, take, fold)
         finally:
             what.stopped = True  # for threads that are still at work, after an error

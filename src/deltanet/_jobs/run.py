@@ -7,11 +7,18 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from deltanet import _limits
 from deltanet._jobs.fold import Fold
 
 WAIT_SECONDS = 0.5  # after which Windows hears Ctrl-C
+LEAST_WINDOW, MOST_WINDOW = 16, 4096
 
 Take = Callable[[int, Any], object]
+
+
+def window(nbytes: int) -> int:
+    """How many tasks may be under way, for so many bytes that travel with each."""
+    return min(max(_limits.FLIGHT_BYTES // max(1, nbytes), LEAST_WINDOW), MOST_WINDOW)
 
 
 class Run:

@@ -12,7 +12,7 @@ from deltanet import _limits, _parallel, _validate
 from deltanet._jobs.checkpoint import same_machine
 from deltanet._jobs.identity import environment
 from deltanet._jobs.passes import checked
-from deltanet._jobs.run import Run
+from deltanet._jobs.run import Run, window
 from deltanet._jobs.spill import spilled
 from deltanet._progress import reporting
 from deltanet._rows import Rows
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from deltanet._mlp import MLP
 
 LEAST_TASKS = 64  # that blocks are not put together below
-LEAST_WINDOW, MOST_WINDOW = 16, 4096  # tasks in flight
 ADVICE = "give resume=True, and the job goes on from the blocks that are finished"
 
 
@@ -254,10 +253,7 @@ class Job:
         most = min(_limits.TASK_BYTES // (layout.block_bytes + x_bytes), len(blocks) // LEAST_TASKS)
         groups = list(grouped(blocks, max(1, most)))
         spans = [(layout.span(g.start).start, layout.span(g.stop - 1).stop) for g in groups]
-        window = (
-            _limits.FLIGHT_BYTES // (x_bytes * max(1, most)) if self.X.is_in_memory else MOST_WINDOW
-        )
-        window = min(max(window, LEAST_WINDOW), MOST_WINDOW)
+        travelling = x_bytes * max(1, most) if self.X.is_in_memory else 0
 
         def make(index: int) -> tasks.Task:
             group, rows = groups[index], self.X.some(*spans[index])
@@ -268,7 +264,7 @@ class Job:
         def took(index: int, found: Any) -> None:
             take(groups[index], found)
 
-        Run(pool, spans, how.retries, window, ADVICE).go(
+        Run(pool, spans, how.retries, window(travelling), ADVICE).go(
             function, make, range(len(groups)), took, None
         )
 
