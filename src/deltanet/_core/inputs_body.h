@@ -3,6 +3,29 @@
 #define DN_T_(name, type) dn_##name##_##type
 #define DN_T(name, type) DN_T_(name, type)
 
+/* sum += a b^T: column k of six rows a by a vector b, or two. */
+DN_LEVEL1 static inline __attribute__((always_inline)) void
+DN_T(add_products, DN_TYPE)(int vectors, DN_VEC (*sum)[2], const DN_REAL *const *a, ptrdiff_t k, DN_VEC b0, DN_VEC b1)
+{
+#pragma GCC unroll 6
+    for (int i = 0; i < DN_INPUT_ROWS; i++) {
+        DN_VEC one = DN_OP(set1)(a[i][k]);
+        sum[i][0] = DN_OP(fmadd)(one, b0, sum[i][0]);
+        if (vectors > 1)
+            sum[i][1] = DN_OP(fmadd)(one, b1, sum[i][1]);
+    }
+}
+
+DN_LEVEL1 static inline __attribute__((always_inline)) void
+DN_T(put_sums, DN_TYPE)(int vectors, DN_REAL *const *c, DN_VEC (*sum)[2])
+{
+#pragma GCC unroll 6
+    for (int i = 0; i < DN_INPUT_ROWS; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            DN_OP(storeu)(c[i] + j * DN_WIDTH, sum[i][j]);
+}
+
 /* Six rows of X by `vectors` vectors of a pack; for each k, `step` bytes from `ahead` on are fetched. */
 DN_LEVEL1 static inline __attribute__((always_inline)) void
 DN_T(pack_tile, DN_TYPE)(int vectors, DN_REAL *const *c, const DN_REAL *const *x, const DN_REAL *pack, ptrdiff_t K,
@@ -18,19 +41,9 @@ DN_T(pack_tile, DN_TYPE)(int vectors, DN_REAL *const *c, const DN_REAL *const *x
         pack += 2 * DN_WIDTH;
         DN_VEC b0 = DN_OP(loadu)(pack), b1 = vectors > 1 ? DN_OP(loadu)(pack + DN_WIDTH) : b0;
         _mm_prefetch(ahead, _MM_HINT_T0);
-#pragma GCC unroll 6
-        for (int i = 0; i < DN_INPUT_ROWS; i++) {
-            DN_VEC a = DN_OP(set1)(x[i][k]);
-            sum[i][0] = DN_OP(fmadd)(a, b0, sum[i][0]);
-            if (vectors > 1)
-                sum[i][1] = DN_OP(fmadd)(a, b1, sum[i][1]);
-        }
+        DN_T(add_products, DN_TYPE)(vectors, sum, x, k, b0, b1);
     }
-#pragma GCC unroll 6
-    for (int i = 0; i < DN_INPUT_ROWS; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < vectors; j++)
-            DN_OP(storeu)(c[i] + j * DN_WIDTH, sum[i][j]);
+    DN_T(put_sums, DN_TYPE)(vectors, c, sum);
 }
 
 /* See inputs.h. The last row stands again in the place of rows behind it, here and below. */
@@ -78,19 +91,9 @@ DN_T(sums_tile, DN_TYPE)(int vectors, int squared, int first, DN_REAL *const *c,
             _mm_prefetch((const char *)(X + 4 * DN_WIDTH - 1), _MM_HINT_T0);
         if (squared)
             b0 = DN_OP(mul)(b0, b0), b1 = DN_OP(mul)(b1, b1);
-#pragma GCC unroll 6
-        for (int i = 0; i < DN_INPUT_ROWS; i++) {
-            DN_VEC a = DN_OP(set1)(d[i][s]);
-            sum[i][0] = DN_OP(fmadd)(a, b0, sum[i][0]);
-            if (vectors > 1)
-                sum[i][1] = DN_OP(fmadd)(a, b1, sum[i][1]);
-        }
+        DN_T(add_products, DN_TYPE)(vectors, sum, d, s, b0, b1);
     }
-#pragma GCC unroll 6
-    for (int i = 0; i < DN_INPUT_ROWS; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < vectors; j++)
-            DN_OP(storeu)(c[i] + j * DN_WIDTH, sum[i][j]);
+    DN_T(put_sums, DN_TYPE)(vectors, c, sum);
 }
 
 /* Some columns of C, all its rows: X is read from the nearest cache but for the first six. `columns` less than a
