@@ -13,16 +13,16 @@ include "blas_int.pxi"
 
 cdef extern from "tile.h" nogil:
     int dn_has_tiles(int simd) noexcept
-    void dn_product_f64(double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai,
+    void dn_product_f64(int simd, double* C, Py_ssize_t ldc, Py_ssize_t cset, const double* A, Py_ssize_t ai,
                         Py_ssize_t ak, const double* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
                         Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const double* start, int add) noexcept
-    void dn_product_f32(float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai,
+    void dn_product_f32(int simd, float* C, Py_ssize_t ldc, Py_ssize_t cset, const float* A, Py_ssize_t ai,
                         Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t bset, Py_ssize_t sets,
                         Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const float* start, int add) noexcept
-    void dn_fold_product_f64(double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ai,
+    void dn_fold_product_f64(int simd, double* C, Py_ssize_t ldc, const double* A, Py_ssize_t ai,
                              Py_ssize_t ak, const double* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
                              const double* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
-    void dn_fold_product_f32(float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ai,
+    void dn_fold_product_f32(int simd, float* C, Py_ssize_t ldc, const float* A, Py_ssize_t ai,
                              Py_ssize_t ak, const float* B, Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K,
                              const float* H, Py_ssize_t ldh, Py_ssize_t repeat, Py_ssize_t first, int add) noexcept
 
@@ -46,9 +46,9 @@ cdef inline void products(floating* C, Py_ssize_t ldc, Py_ssize_t cset, const fl
     cdef floating first
     if context.tiles:
         if floating is double:
-            dn_product_f64(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
+            dn_product_f64(context.simd, C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         else:
-            dn_product_f32(C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
+            dn_product_f32(context.simd, C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add)
         return
     for o in range(sets):
         if not add:
@@ -87,9 +87,9 @@ cdef inline void fold_product(floating* C, Py_ssize_t ldc, const floating* A, Py
     cdef const floating* weight
     if context.tiles:
         if floating is double:
-            dn_fold_product_f64(C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
+            dn_fold_product_f64(context.simd, C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         else:
-            dn_fold_product_f32(C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
+            dn_fold_product_f32(context.simd, C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add)
         return
     product(work, ldb, A, ai, ak, B, ldb, M, N, K, <const floating*> NULL, False, context)
     for i in range(M):

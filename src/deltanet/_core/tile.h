@@ -1,4 +1,5 @@
-/* C = A B in register tiles, for operands that lie as a block of samples has them: tile_body.h for each type.
+/* C = A B in register tiles, for operands that lie as a block of samples has them: tile_body.h for each type and width
+ * of vectors.
  *
  *   dn_product       C (M, N) := start + A B, or C + A B    A_ik = A[i ai + k ak] (M, K), B (K, N; rows ldb apart),
  *                    start (M,) or NULL; the same A for `sets` of B and C, which lie bset and cset apart
@@ -6,9 +7,9 @@
  *                    apart)
  *
  * A number of C is one chain of fused multiply-adds over k = 0 .. K-1: its bits depend neither on its place
- * in C nor on the sizes, the blocks or the threads. A is read by broadcasts, B by rows of whole vectors: both are read
- * where they lie. Rows of B and H must be readable to the end of their last vector.
- * AVX2 with FMA; dn_has_tiles() is 0 where there is none, and the products go to BLAS (product.pxd).
+ * in C nor on the sizes, the blocks, the threads or the width of the vectors. A is read by broadcasts, B by rows of
+ * vectors: both are read where they lie. Rows of B and H must be readable to the end of their last 32 bytes.
+ * AVX2 with FMA, or AVX-512; dn_has_tiles() is 0 where there is none, and the products go to BLAS (product.pxd).
  */
 #ifndef DN_TILE_H
 #define DN_TILE_H
@@ -18,6 +19,18 @@
 
 #include "simd.h"
 
+#define DN_TILE_FORMS(FORM, type, real)                                                            \
+    FORM(product, type,                                                                            \
+         (int simd, real *C, ptrdiff_t ldc, ptrdiff_t cset, const real *A, ptrdiff_t ai,           \
+          ptrdiff_t ak, const real *B, ptrdiff_t ldb, ptrdiff_t bset, ptrdiff_t sets, ptrdiff_t M, \
+          ptrdiff_t N, ptrdiff_t K, const real *start, int add),                                   \
+         (C, ldc, cset, A, ai, ak, B, ldb, bset, sets, M, N, K, start, add))                       \
+    FORM(fold_product, type,                                                                       \
+         (int simd, real *C, ptrdiff_t ldc, const real *A, ptrdiff_t ai, ptrdiff_t ak,             \
+          const real *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *H,      \
+          ptrdiff_t ldh, ptrdiff_t repeat, ptrdiff_t first, int add),                              \
+         (C, ldc, A, ai, ak, B, ldb, M, N, K, H, ldh, repeat, first, add))
+
 #if DN_LEVELS
 
 #include <immintrin.h>
@@ -25,33 +38,41 @@
 static inline int dn_has_tiles(int simd) { return simd >= 1; }
 
 #define DN_PACKED 1024
-#define DN_TILE_ROWS 6 /* by two vectors: 12 sums, 2 rows of B and a broadcast fill the 16 registers */
+#define DN_PANEL_BYTES (128 * 1024) /* of columns of B that serve all rows of A: they stay in the second cache */
+#define DN_TILE_ROWS 6
+#define DN_TILE_VECTORS (DN_BITS / 128) /* 12 sums of 16 registers, or 24 of 32; the rest: rows of B and a broadcast */
 
+#define DN_TARGET DN_LEVEL1
 #define DN_BODY "tile_body.h"
 #include "both_types.h"
+#undef DN_TARGET
+
+#define DN_TARGET DN_LEVEL2
+#define DN_BITS 512
+#define DN_BODY "tile_body.h"
+#include "both_types.h"
+#undef DN_TARGET
+
+#define DN_WIDEST_TILES(name, type, parameters, arguments)                                         \
+    static inline void dn_##name##_##type parameters {                                             \
+        if (simd >= 2)                                                                             \
+            dn_##name##_##type##_512 arguments;                                                    \
+        else                                                                                       \
+            dn_##name##_##type##_256 arguments;                                                    \
+    }
+
+DN_TILE_FORMS(DN_WIDEST_TILES, f64, double)
+DN_TILE_FORMS(DN_WIDEST_TILES, f32, float)
 
 #else
 
 static inline int dn_has_tiles(int simd) { (void)simd; return 0; }
 
-#define DN_NO_TILES(type, real)                                                                    \
-    static inline void dn_product_##type(                                                          \
-        real *C, ptrdiff_t ldc, ptrdiff_t cset, const real *A, ptrdiff_t ai, ptrdiff_t ak,         \
-        const real *B, ptrdiff_t ldb, ptrdiff_t bset, ptrdiff_t sets, ptrdiff_t M, ptrdiff_t N,    \
-        ptrdiff_t K, const real *start, int add) {                                                 \
-        (void)C, (void)ldc, (void)cset, (void)A, (void)ai, (void)ak, (void)B, (void)ldb;           \
-        (void)bset, (void)sets, (void)M, (void)N, (void)K, (void)start, (void)add;                 \
-    }                                                                                              \
-    static inline void dn_fold_product_##type(                                                     \
-        real *C, ptrdiff_t ldc, const real *A, ptrdiff_t ai, ptrdiff_t ak, const real *B,          \
-        ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const real *H, ptrdiff_t ldh,        \
-        ptrdiff_t repeat, ptrdiff_t first, int add) {                                              \
-        (void)C, (void)ldc, (void)A, (void)ai, (void)ak, (void)B, (void)ldb, (void)M, (void)N;     \
-        (void)K, (void)H, (void)ldh, (void)repeat, (void)first, (void)add;                         \
-    }
+#define DN_NO_TILES(name, type, parameters, arguments)                                             \
+    static inline void dn_##name##_##type parameters { }
 
-DN_NO_TILES(f64, double)
-DN_NO_TILES(f32, float)
+DN_TILE_FORMS(DN_NO_TILES, f64, double)
+DN_TILE_FORMS(DN_NO_TILES, f32, float)
 
 #endif
 
