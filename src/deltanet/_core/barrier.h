@@ -62,10 +62,13 @@ static inline void dn_yield(void) {
 #endif
 }
 
-/* One turn of a wait: a pause, and now and then the core for somebody else. */
+enum { DN_PATIENT_TURNS = 1024 }; /* tens of microseconds */
+
+/* One turn of a wait: a pause, and in a long wait now and then the core for somebody else. Not in a short one: a thread
+ * that spins without ever giving the core back, as those of NumPy's BLAS do, would keep it for milliseconds. */
 static inline void dn_wait(long *turns) {
     dn_pause();
-    if (++*turns % 64 == 0)
+    if (++*turns > DN_PATIENT_TURNS && *turns % 64 == 0)
         dn_yield();
 }
 

@@ -2,7 +2,7 @@
  *
  * A worker takes its task by an atomic exchange and the caller takes back what was not begun, so a thread that
  * never gets its turn is not missed. An idle worker spins for SPIN_NS before it sleeps: waking it costs up to
- * 60 us, half of a whole call. It never holds Python's lock. One call has the pool at a time; another one that
+ * 60 us, half of a whole call. It does not yield meanwhile: see dn_wait. It never holds Python's lock. One call has the pool at a time; another one that
  * comes meanwhile runs on its own thread alone. Threads and locks are CPython's, as every platform has them.
  */
 #ifndef DN_POOL_H
@@ -61,8 +61,8 @@ static void dn_work(void *argument) {
         int64_t start = dn_now();
         long turns = 0;
         while (dn_load(&self->task) != DN_POSTED) {
-            dn_wait(&turns);
-            if (turns % 64 == 0 && dn_now() - start > DN_SPIN_NS)
+            dn_pause();
+            if (++turns % 64 == 0 && dn_now() - start > DN_SPIN_NS)
                 dn_sleep(self);
         }
         if (!dn_swap(&self->task, DN_POSTED, DN_RUNNING))
