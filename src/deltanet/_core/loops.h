@@ -14,6 +14,8 @@
  *   dn_scale_rows C_js := a_s A_js                C, A (n, B), a (B,)
  *   dn_row_sums   c_j := c_j + sum_s A_js         c (n,), A (n, B), of its first N lanes
  *   dn_sum_rows   c_s := c_s + sum_j A_js D_js    c (B,), A, D (n, B)
+ * Of numbers side by side:
+ *   dn_repeat     out := each of in r times       out (n r,) and 32 bytes behind it, in (n,)
  *   dn_transpose  out := in^T                     out (n, m; rows ldo apart), in (m, n; rows ldi apart)
  */
 #ifndef DN_LOOPS_H
@@ -57,6 +59,7 @@
     DN_LOOP_OF(scale_rows, type, (int simd, real *C, const real *a, const real *A, ptrdiff_t n, ptrdiff_t B), (C, a, A, n, B)) \
     DN_LOOP_OF(row_sums, type, (int simd, real *c, const real *A, ptrdiff_t n, ptrdiff_t N, ptrdiff_t B), (c, A, n, N, B)) \
     DN_LOOP_OF(sum_rows, type, (int simd, real *c, const real *A, const real *D, ptrdiff_t n, ptrdiff_t B), (c, A, D, n, B)) \
+    DN_LOOP_OF(repeat, type, (int simd, real *out, const real *in, ptrdiff_t n, ptrdiff_t r), (out, in, n, r)) \
     DN_LOOP_OF(transpose, type, (int simd, real *out, ptrdiff_t ldo, const real *in, ptrdiff_t ldi, ptrdiff_t m, ptrdiff_t n), (out, ldo, in, ldi, m, n))
 
 DN_LOOPS(f64, double)

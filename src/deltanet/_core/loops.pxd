@@ -43,6 +43,8 @@ cdef extern from "loops.h" nogil:
                          Py_ssize_t B) noexcept
     void dn_sum_rows_f32(int simd, float* c, const float* A, const float* D, Py_ssize_t n,
                          Py_ssize_t B) noexcept
+    void dn_repeat_f64(int simd, double* out, const double* in_, Py_ssize_t n, Py_ssize_t r) noexcept
+    void dn_repeat_f32(int simd, float* out, const float* in_, Py_ssize_t n, Py_ssize_t r) noexcept
     void dn_transpose_f64(int simd, double* out, Py_ssize_t ldo, const double* in_, Py_ssize_t ldi,
                           Py_ssize_t m, Py_ssize_t n) noexcept
     void dn_transpose_f32(int simd, float* out, Py_ssize_t ldo, const float* in_, Py_ssize_t ldi,
@@ -143,6 +145,13 @@ cdef inline void sum_rows(int simd, floating* c, const floating* A, const floati
         dn_sum_rows_f64(simd, c, A, D, n, B)
     else:
         dn_sum_rows_f32(simd, c, A, D, n, B)
+
+
+cdef inline void repeat(int simd, floating* out, const floating* in_, Py_ssize_t n, Py_ssize_t r) noexcept nogil:
+    if floating is double:
+        dn_repeat_f64(simd, out, in_, n, r)
+    else:
+        dn_repeat_f32(simd, out, in_, n, r)
 
 
 cdef inline void transpose(int simd, floating* out, Py_ssize_t ldo, const floating* in_, Py_ssize_t ldi,

@@ -118,6 +118,16 @@ DN_TARGET static void DN_NAME(row_sums)(DN_REAL *c, const DN_REAL *DN_RESTRICT A
     }
 }
 
+/* Whole vectors, of which the next number overwrites what is too much. */
+DN_TARGET static void DN_NAME(repeat)(DN_REAL *DN_RESTRICT out, const DN_REAL *DN_RESTRICT in, ptrdiff_t n,
+                                      ptrdiff_t r) {
+    enum { LANES = 32 / sizeof(DN_REAL) };
+    for (ptrdiff_t i = 0; i < n; i++, out += r)
+        for (ptrdiff_t o = 0; o < r; o += LANES)
+            for (int p = 0; p < LANES; p++)
+                out[o + p] = in[i];
+}
+
 /* Some lanes at a time, whose sums stay in registers. */
 DN_TARGET static void DN_NAME(sum_rows)(DN_REAL *DN_RESTRICT c, const DN_REAL *A, const DN_REAL *D,
                                         ptrdiff_t n, ptrdiff_t B) {

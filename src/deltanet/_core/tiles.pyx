@@ -23,7 +23,7 @@ from deltanet._core.plan cimport GRAM_ROWS, kept_before, kept_length
 from deltanet._core.product cimport gemm
 from deltanet._core.rows cimport whole_vectors
 from deltanet._core.sinks.ggn cimport ggn_tile, ggn_tiles
-from deltanet._core.sinks.gram cimport ALL_OUTPUTS, EACH_OUTPUT, TRACE, Corner, gram_layer
+from deltanet._core.sinks.gram cimport ALL_OUTPUTS, EACH_OUTPUT, TRACE, Corner, gram_layer, put_tile
 from deltanet._core.work cimport Work, dn_add, dn_load, thread_count
 
 cnp.import_array()
@@ -35,7 +35,7 @@ cdef enum:
     EACH_SAMPLES = 16     # of small products
     MIRROR_COLUMNS = 32   # that fit the nearest cache
     MIRROR_WORK = 8       # multiplications that take as long as one number of a mirrored matrix
-    FINEST_TILES = 8      # that a Gram matrix is cut into, where it can be
+    FINEST_TILES = 24     # that a Gram matrix is cut into, where it can be
     LEAST_ROWS = 48       # of such a tile
 
 ctypedef void (*Body)(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil
@@ -186,35 +186,35 @@ cdef void mirror_body(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil:
         unit -= strips(half.n)
         half += 1
     if tiles.is_double:
-        mirror_strip(<double*> half.C, half.n, unit * MIRROR_COLUMNS, <double> half.scale, &CONTEXT)
+        mirror_strip(<double*> half.C, half.n, half.n, unit * MIRROR_COLUMNS, <double> half.scale, &CONTEXT)
     else:
-        mirror_strip(<float*> half.C, half.n, unit * MIRROR_COLUMNS, <float> half.scale, &CONTEXT)
+        mirror_strip(<float*> half.C, half.n, half.n, unit * MIRROR_COLUMNS, <float> half.scale, &CONTEXT)
 
 
-cdef void mirror_strip(floating* C, Py_ssize_t n, Py_ssize_t first, floating scale,
+cdef void mirror_strip(floating* C, Py_ssize_t ldc, Py_ssize_t n, Py_ssize_t first, floating scale,
                        const Context* context) noexcept nogil:
-    """Some columns of the lower half, and the rows of the upper one that they become, a square at a time."""
+    """Some columns of the lower half (n, n; rows ldc apart), and the rows of the upper one that they become, a square at
+    a time."""
     cdef Py_ssize_t i, j, last, row = first, stop = min(n, first + MIRROR_COLUMNS)
     while row < n:
         last = min(n, row + MIRROR_COLUMNS)
         if scale != 1:
             for i in range(row, last):
                 for j in range(first, min(i + 1, stop)):
-                    C[i * n + j] *= scale
+                    C[i * ldc + j] *= scale
         if row > first:
-            transpose(context.simd, C + first * n + row, n, C + row * n + first, n, last - row, stop - first)
+            transpose(context.simd, C + first * ldc + row, ldc, C + row * ldc + first, ldc, last - row, stop - first)
         row = last
     for i in range(first, stop):
         for j in range(first, i):
-            C[j * n + i] = C[i * n + j]
+            C[j * ldc + i] = C[i * ldc + j]
 
 
 def gram(Engine engine, K, left, right=None, int outputs=ALL_OUTPUTS, Columns columns=None, one=None, threads=None,
          progress=None, Py_ssize_t r=0, Py_ssize_t r2=0):
     """K = J J'^T for all pairs of rows (N, r, N', r'), for each row of a sample (r, N, N'), or their mean (N, N').
 
-    A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and half of K is made and
-    mirrored. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,). `r` and `r2`
+    A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and half of the tiles of K are made. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,). `r` and `r2`
     are the rows a sample of the two sides, m if they are 0.
     """
     cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m, a, b, B, size
@@ -240,11 +240,9 @@ def gram(Engine engine, K, left, right=None, int outputs=ALL_OUTPUTS, Columns co
                      columns, threads)
                 other = kept2
             panels = Panels(engine, columns, one)
-            panels.work_on(K, outputs, kept, other, a, b, N, N2, B, r, r2, size, threads)
+            panels.work_on(K, outputs, kept, other, right is None, a, b, N, N2, B, r, r2, size, threads)
         if progress is not None:
             progress(min(N, a + size))
-    if right is None:
-        mirror([K.reshape(N * r, N * r)] if outputs == ALL_OUTPUTS else list(K.reshape(-1, N, N)), None, threads)
 
 
 def panel(Engine engine, Py_ssize_t N, Py_ssize_t B, Py_ssize_t r):
@@ -279,6 +277,8 @@ cdef class Panels(Tiles):
     cdef const void** one
     cdef int outputs
     cdef bint same                 # both panels are one, of whose tiles the lower half is made
+    cdef bint symmetric            # K is, and each tile has two places in it
+    cdef Py_ssize_t tile_pitch     # of a row of a tile
     cdef Py_ssize_t lanes, pitch, pitch2  # of a block, and its bytes on either side
     cdef Py_ssize_t r, r2          # rows a sample
     cdef Py_ssize_t start, start2, all_M, all_N
@@ -297,27 +297,31 @@ cdef class Panels(Tiles):
     def __dealloc__(self):
         free(self.one)
 
-    cdef int work_on(self, K, int outputs, kept, kept2, Py_ssize_t start, Py_ssize_t start2, Py_ssize_t N,
+    cdef int work_on(self, K, int outputs, kept, kept2, bint symmetric, Py_ssize_t start, Py_ssize_t start2, Py_ssize_t N,
                      Py_ssize_t N2, Py_ssize_t B, Py_ssize_t r, Py_ssize_t r2, Py_ssize_t size, threads) except -1:
         """All tiles of two panels of at most `size` samples, which begin at these samples."""
         cdef Py_ssize_t wide = r if outputs == ALL_OUTPUTS else 1, wide2 = r2 if outputs == ALL_OUTPUTS else 1
-        cdef Py_ssize_t blocks, bytes
+        cdef Py_ssize_t blocks, numbers, line = 64 // self.engine.itemsize
         cdef double work
         self.C, self.A, self.B, self.outputs, self.same = data(K), data(kept), data(kept2), outputs, kept is kept2
+        self.symmetric = symmetric
         self.start, self.start2, self.all_M, self.all_N, self.r, self.r2 = start, start2, N, N2, r, r2
         self.M, self.N, self.lanes = min(size, N - start), min(size, N2 - start2), B
         self.pitch, self.pitch2 = kept.shape[1] * self.engine.itemsize, kept2.shape[1] * self.engine.itemsize
         blocks, self.blocks2 = (self.M + B - 1) // B, (self.N + B - 1) // B
         self.rows = self.columns2 = max(B, GRAM_ROWS // B * B)
         self.parts, self.parts2 = (B * wide + self.rows - 1) // self.rows, (B * wide2 + self.rows - 1) // self.rows
-        while self.rows > LEAST_ROWS and blocks * self.blocks2 * self.parts * self.parts2 < FINEST_TILES:
-            self.rows = max(<Py_ssize_t> LEAST_ROWS, self.rows // 2)  # few samples of many outputs: threads share those
+        blocks *= self.blocks2 * self.parts2
+        while self.rows // 2 >= LEAST_ROWS and self.rows % 2 == 0 and blocks * self.parts < FINEST_TILES:
+            self.rows //= 2  # few samples of many outputs: threads share those; a square on the diagonal is a tile's end
             self.parts = (B * wide + self.rows - 1) // self.rows
-        self.units = blocks * self.blocks2 * self.parts * self.parts2
+        self.units = blocks * self.parts
         work = <double> self.M * self.N * r * wide2 * kept_length(&self.engine.net, 1, 1)
-        bytes = B * B * (1 + wide2) + (0 if CONTEXT.tiles else self.rows * B * wide2)
+        self.tile_pitch = ((self.columns2 + line - 1) // line | 1) * line  # an odd number of cache lines
+        numbers = self.rows * self.tile_pitch * (r if outputs == EACH_OUTPUT else 1)
+        numbers += B + B * B * (1 + wide2) + line + (0 if CONTEXT.tiles else self.rows * B * wide2)
         try:
-            self.reserve(thread_count(threads, work, self.units), 0, bytes * self.engine.itemsize + 64)
+            self.reserve(thread_count(threads, work, self.units), 0, numbers * self.engine.itemsize + 64)
             if CONTEXT.tiles:
                 self.share(gram_body, work, threads)
             else:
@@ -338,10 +342,12 @@ cdef void gram_body(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil:
 cdef void gram_tile(Panels at, Py_ssize_t unit, int rank, floating zero) noexcept nogil:
     """One tile, layer by layer."""
     cdef const Net* net = &at.engine.net
-    cdef Py_ssize_t k, a, b, B = at.lanes
+    cdef Py_ssize_t k, a, b, square, B = at.lanes
     cdef Corner corner
     cdef const floating* left
     cdef const floating* right
+    cdef floating* tile = <floating*> at.workspaces[rank].numbers
+    cdef floating* work
     cdef bint add = False
     corner.column = unit % at.parts2 * at.columns2
     unit //= at.parts2
@@ -357,17 +363,28 @@ cdef void gram_tile(Panels at, Py_ssize_t unit, int rank, floating zero) noexcep
     corner.row_stop = min(corner.row + at.rows, corner.N * (at.r if at.outputs == ALL_OUTPUTS else 1))
     corner.column_stop = min(corner.column + at.columns2, corner.N2 * (at.r2 if at.outputs == ALL_OUTPUTS else 1))
     corner.rows, corner.columns, corner.r, corner.r2 = at.all_M, at.all_N, at.r, at.r2
+    corner.pitch, corner.size = at.tile_pitch, at.rows * at.tile_pitch
+    if corner.diagonal:
+        corner.column_stop = min(corner.column_stop, corner.row_stop)
     if corner.row >= corner.row_stop or corner.column >= corner.column_stop:
         return
+    work = tile + corner.size * (at.r if at.outputs == EACH_OUTPUT else 1)
     for k in range(1, net.L + 1):
         if at.columns.column[k] < 0 and at.columns.bias_column[k] < 0:
             continue
         left = <const floating*> (<const char*> at.A + a * at.pitch) + kept_before(net, k, at.r, corner.B)
         right = <const floating*> (<const char*> at.B + b * at.pitch2) + kept_before(net, k, at.r2, corner.B2)
-        gram_layer(<floating*> at.C, at.outputs, left + net.layer[k].n_in * corner.B, left,
+        gram_layer(tile, at.outputs, left + net.layer[k].n_in * corner.B, left,
                    right + net.layer[k].n_in * corner.B2, right,
                    <const floating*> at.one[k] + corner.first if at.one != NULL and at.one[k] != NULL
                    else <const floating*> NULL,
                    at.columns.column[k] >= 0, at.columns.bias_column[k] >= 0, net.layer[k].n_in, net.layer[k].n_out,
-                   add, &corner, <floating*> at.workspaces[rank].numbers, &CONTEXT)
+                   add, &corner, work, &CONTEXT)
         add = True
+    square = corner.row - corner.column
+    if corner.diagonal and square < corner.column_stop - corner.column:
+        for k in range(at.r if at.outputs == EACH_OUTPUT else 1):
+            for a in range(strips(corner.row_stop - corner.row)):
+                mirror_strip(tile + k * corner.size + square, corner.pitch, corner.row_stop - corner.row,
+                             a * MIRROR_COLUMNS, 1, &CONTEXT)
+    put_tile(<floating*> at.C, tile, at.outputs, at.symmetric, &corner, &CONTEXT)
