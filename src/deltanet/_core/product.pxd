@@ -128,15 +128,16 @@ cdef inline void syrk(floating* C, Py_ssize_t ldc, const floating* J, Py_ssize_t
 
 
 cdef enum:
-    LOWER_ROWS = 12  # rows of a symmetric product that are made at once, the columns to their diagonal
+    LOWER_ROWS = 12  # rows of a symmetric product that are made at once, the columns to about their diagonal:
+    LOWER_BYTES = 64  # up to whole ones of these
 
 
 cdef inline void lower_product(floating* C, Py_ssize_t ldc, const floating* A, Py_ssize_t ai, Py_ssize_t ak,
                                const floating* B, Py_ssize_t ldb, Py_ssize_t n, Py_ssize_t K, bint add,
                                const Context* context, const Team* team) noexcept nogil:
     """C := A B or C + A B in its lower half and a little beyond, each thread of the team some rows    (n, n)"""
-    cdef Py_ssize_t i = team.rank * LOWER_ROWS
+    cdef Py_ssize_t i = team.rank * LOWER_ROWS, line = LOWER_BYTES // sizeof(floating)
     while i < n:
         product(C + i * ldc, ldc, A + i * ai, ai, ak, B, ldb, min(<Py_ssize_t> LOWER_ROWS, n - i),
-                min(n, i + LOWER_ROWS), K, <const floating*> NULL, add, context)
+                min(n, (i + LOWER_ROWS + line - 1) // line * line), K, <const floating*> NULL, add, context)
         i += team.size * LOWER_ROWS
