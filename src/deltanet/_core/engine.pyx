@@ -468,7 +468,7 @@ cdef class Call(Work):
         """The blocks of the first layer, of theta and of v, in packs: once for all threads."""
         cdef Job* job = &self.job
         cdef const Layer* first = &job.net.layer[1]
-        cdef Py_ssize_t nbytes = packs_length(first, self.engine.itemsize) * self.engine.itemsize
+        cdef Py_ssize_t nbytes = packs_length(first, self.engine.itemsize, self.job.context) * self.engine.itemsize
         cdef bint twice = job.wanted & (TANGENT | GAUSS_NEWTON_VECTOR) != 0
         cdef char* packs = self.extra((1 + twice) * nbytes)
         job.packs, job.v_packs = packs, packs + nbytes if twice else NULL

@@ -1,13 +1,14 @@
-/* The two products of a first layer whose inputs lie in rows, as X has them: inputs_body.h for each type.
+/* The two products of a first layer whose inputs lie in rows, as X has them: inputs_body.h for each type and width of
+ * vectors.
  *
  *   dn_input_product   C (N, n in whole packs; rows ldc apart) := start + X W^T    X (N, K; rows ldx apart), W in packs
  *   dn_input_sums      C (n, K; rows ldc apart) := D X, or C + D X                 D (n, N; rows ldd apart), X as above;
  *                      with `squared` of the squares of X
  *
- * A pack is [start; W^T] of as many rows of W (n, K) as two vectors hold, (K + 1, two vectors); zeros are behind the
- * last row. Rows of X are readable to the end of their last vector. A number of C is one chain of fused multiply-adds, as
- * in tile.h and with the same bits. X is long: what comes next of it is fetched from memory while six rows are at work.
- * AVX2 with FMA, as tile.h.
+ * A pack is [start; W^T] of as many rows of W (n, K) as the vectors of a tile hold, dn_pack_bytes() of each; zeros are
+ * behind the last row. Rows of X are readable to the end of their last 32 bytes. A number of C is one chain of fused
+ * multiply-adds, as in tile.h and with the same bits. X is long: what comes next of it is fetched from memory while six
+ * rows are at work. AVX2 with FMA, or AVX-512, as tile.h.
  */
 #ifndef DN_INPUTS_H
 #define DN_INPUTS_H
@@ -17,32 +18,54 @@
 
 #include "simd.h"
 
+static inline ptrdiff_t dn_pack_bytes(int simd) { return simd >= 2 ? 256 : 64; }
+
+#define DN_INPUT_FORMS(FORM, type, real)                                                           \
+    FORM(input_product, type,                                                                      \
+         (int simd, real *C, ptrdiff_t ldc, const real *X, ptrdiff_t ldx, const real *packs,       \
+          ptrdiff_t N, ptrdiff_t n, ptrdiff_t K),                                                  \
+         (C, ldc, X, ldx, packs, N, n, K))                                                         \
+    FORM(input_sums, type,                                                                         \
+         (int simd, real *C, ptrdiff_t ldc, const real *D, ptrdiff_t ldd, const real *X,           \
+          ptrdiff_t ldx, ptrdiff_t N, ptrdiff_t n, ptrdiff_t K, int squared, int add),             \
+         (C, ldc, D, ldd, X, ldx, N, n, K, squared, add))
+
 #if DN_LEVELS
 
 #include <immintrin.h>
 
-#define DN_INPUT_ROWS 6 /* by two vectors, as a tile of tile.h */
+#define DN_INPUT_ROWS 6 /* by as many vectors as a tile of tile.h */
+#define DN_INPUT_VECTORS (DN_BITS / 128)
 
+#define DN_TARGET DN_LEVEL1
 #define DN_BODY "inputs_body.h"
 #include "both_types.h"
+#undef DN_TARGET
+
+#define DN_TARGET DN_LEVEL2
+#define DN_BITS 512
+#define DN_BODY "inputs_body.h"
+#include "both_types.h"
+#undef DN_TARGET
+
+#define DN_WIDEST_INPUTS(name, type, parameters, arguments)                                        \
+    static inline void dn_##name##_##type parameters {                                             \
+        if (simd >= 2)                                                                             \
+            dn_##name##_##type##_512 arguments;                                                    \
+        else                                                                                       \
+            dn_##name##_##type##_256 arguments;                                                    \
+    }
+
+DN_INPUT_FORMS(DN_WIDEST_INPUTS, f64, double)
+DN_INPUT_FORMS(DN_WIDEST_INPUTS, f32, float)
 
 #else
 
-#define DN_NO_INPUTS(type, real)                                                                   \
-    static inline void dn_input_product_##type(real *C, ptrdiff_t ldc, const real *X,              \
-                                               ptrdiff_t ldx, const real *packs, ptrdiff_t N,      \
-                                               ptrdiff_t n, ptrdiff_t K) {                         \
-        (void)C, (void)ldc, (void)X, (void)ldx, (void)packs, (void)N, (void)n, (void)K;            \
-    }                                                                                              \
-    static inline void dn_input_sums_##type(real *C, ptrdiff_t ldc, const real *D, ptrdiff_t ldd,  \
-                                            const real *X, ptrdiff_t ldx, ptrdiff_t N,             \
-                                            ptrdiff_t n, ptrdiff_t K, int squared, int add) {      \
-        (void)C, (void)ldc, (void)D, (void)ldd, (void)X, (void)ldx, (void)N, (void)n, (void)K;     \
-        (void)squared, (void)add;                                                                  \
-    }
+#define DN_NO_INPUTS(name, type, parameters, arguments)                                            \
+    static inline void dn_##name##_##type parameters { }
 
-DN_NO_INPUTS(f64, double)
-DN_NO_INPUTS(f32, float)
+DN_INPUT_FORMS(DN_NO_INPUTS, f64, double)
+DN_INPUT_FORMS(DN_NO_INPUTS, f32, float)
 
 #endif
 

@@ -201,7 +201,7 @@ cdef inline Py_ssize_t lay_out(Space* at, void** layers, char* numbers, const Jo
     for k in range(L1):
         place(layers, 5 * L1 + k, turns[k % 2])
         place(layers, 6 * L1 + k, NULL if k == 0 else turns[(k + (k == net.L and net.coupled)) % 2])
-    at.input_work = take(&free, whole_packs(net.layer[1].n_out, itemsize) * N, job.input_rows)
+    at.input_work = take(&free, whole_packs(net.layer[1].n_out, itemsize, job.context) * N, job.input_rows)
     at.left = take(&free, r * units * B, job.H != NULL)
     at.H = take(&free, r * r * B if job.full_H else B, job.H != NULL)
     at.u = take(&free, max(r, net.m) * B, job.contracted or (wanted & GAUSS_NEWTON_VECTOR) != 0)
@@ -273,7 +273,7 @@ cdef inline bint keeps_input_rows(const Job* job, Py_ssize_t itemsize) noexcept 
     cdef const Layer* first = &job.net.layer[1]
     return (job.X != NULL and job.context.tiles and first.op != ELEMENTWISE
             and job.wanted & ~FROM_INPUT_ROWS == 0 and job.net.n_0 >= max(MANY_INPUTS, first.n_out)
-            and job.N >= PACK_REUSE * first.n_out and packs_length(first, itemsize) * itemsize <= PACKS_BYTES)
+            and job.N >= PACK_REUSE * first.n_out and packs_length(first, itemsize, job.context) * itemsize <= PACKS_BYTES)
 
 
 cdef inline bint reads_X(const Job* job, Py_ssize_t itemsize) noexcept nogil:

@@ -22,7 +22,7 @@ cdef inline void outer_sums(floating* sums, const floating* d, const floating* r
     share(&start, &stop, at.n_out, at.team)
     if at.column >= 0 and at.input_rows:
         input_sums(sums + at.column + start * at.n_in, d + start * B, rows, stride, stop - start, at.n_in, at.N, B,
-                   squared, at.add)
+                   squared, at.add, at.context)
     elif at.column >= 0:
         product(sums + at.column + start * at.n_in, at.n_in, d + start * B, B, 1, rows, stride, stop - start,
                 at.n_in, at.N, <const floating*> NULL, at.add, at.context)
