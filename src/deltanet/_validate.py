@@ -701,7 +701,8 @@ def table(X: ArrayLike, width: int) -> NDArray[Any]:
 def finite(array: NDArray[Any], name: str, start: int = 0) -> NDArray[Any]:
     """`array`, when no entry is NaN or infinite; its rows begin at `start` of what the caller gave."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum()):  # for less than a look at each
+        # The sum, for less than a look at each; einsum's is twice as fast as NumPy's, which adds in pairs.
+        if np.isfinite(np.einsum(array, list(range(array.ndim)), [])):
             return array
     good = np.isfinite(array)
     if not good.all():
