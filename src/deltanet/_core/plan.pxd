@@ -45,6 +45,7 @@ cdef enum:
     MANY_INPUTS = 64               # inputs of a net, at least, that may stay in rows,
     PACK_REUSE = 8                 # for so many samples a unit of the first layer, at least,
     PACKS_BYTES = 1024 * 1024      # and W^(1) in packs, at most, which is read again for every six samples
+    INPUT_ROWS_SAMPLES = 144       # of a block of such a net, at most: each block reads and writes the whole sum of dW^(1)
 
 cdef enum:               # what a run does of a pass: all of it, or a half that another run completes
     WHOLE = 0
@@ -300,6 +301,8 @@ cdef inline void cut(Job* job, Py_ssize_t flops, Py_ssize_t itemsize) noexcept n
         fitting &= fitting - 1
     sample = itemsize * block_numbers(job)
     most = min(<Py_ssize_t> BLOCK_SAMPLES, max(least, BLOCK_BYTES // sample // lanes * lanes))
+    if job.input_rows:
+        most = INPUT_ROWS_SAMPLES
     if not told:
         parts = FINEST if job.work * job.N >= PARALLEL_WORK else 1
         job.B = 1 if is_lone(job) else lines(job, min(most, max(least, (job.N + parts - 1) // parts)), itemsize)
