@@ -209,3 +209,27 @@ def test_vector_instructions_can_be_chosen(level):
     if names.index(level) > names.index(dn.show_config("dicts")["simd"]):
         pytest.skip(f"this processor has no {level}")
     assert run(code, DELTANET_SIMD=level) == [level]
+
+
+WIDTHS = """
+import hashlib
+import numpy as np
+import deltanet as dn
+
+random = np.random.default_rng(0)
+for dtype in "float64", "float32":
+    for sizes, N in [((3, 50, 21, 4), 1000), ((37, 67, 33, 1), 211), ((130, 9, 3), 500), ((20, 70, 70, 6), 24)]:
+        net = dn.MLP(sizes, activation="relu", seed=0, dtype=dtype)
+        X, R = random.standard_normal((N, sizes[0])), random.standard_normal((N, sizes[-1]))
+        found = [net(X), net.jacobian_dense(X[:50]), net.input_jacobian(X), net.vjp(X, R), net.jvp(X, net.params)]
+        found += [net.ggn_diagonal(X), net.gram(X[:90]), net.gram(X[:90], X[90:103]), *net.jacobian(X).deltas[:-1]]
+        found += [factor for pair in net.kfac(X) for factor in pair]
+        print(hashlib.sha256(b"".join(np.ascontiguousarray(f).tobytes() for f in found)).hexdigest())
+"""
+
+
+def test_products_do_not_depend_on_the_width_of_the_vectors():
+    """Each number is one chain of multiply-adds (tile.h); f and f' of relu have no rounding."""
+    if dn.show_config("dicts")["simd"] != "avx512":
+        pytest.skip("this processor has no avx512")
+    assert run(WIDTHS, DELTANET_SIMD="avx2") == run(WIDTHS, DELTANET_SIMD="avx512")

@@ -2,8 +2,8 @@
  * vectors.
  *
  *   dn_input_product   C (N, n in whole packs; rows ldc apart) := start + X W^T    X (N, K; rows ldx apart), W in packs
- *   dn_input_sums      C (n, K; rows ldc apart) := D X, or C + D X                 D (n, N; rows ldd apart), X as above;
- *                      with `squared` of the squares of X
+ *   dn_input_sums      C (n, K; rows ldc apart) := D X, or C + D X    D (n, N; rows ldd apart), X as above; with
+ *                      `squared` of the squares of X
  *
  * A pack is [start; W^T] of as many rows of W (n, K) as the vectors of a tile hold, dn_pack_bytes() of each; zeros are
  * behind the last row. Rows of X are readable to the end of their last 32 bytes. A number of C is one chain of fused

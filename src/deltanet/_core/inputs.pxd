@@ -17,10 +17,10 @@ cdef extern from "inputs.h" nogil:
                               Py_ssize_t N, Py_ssize_t n, Py_ssize_t K) noexcept
     void dn_input_product_f32(int simd, float* C, Py_ssize_t ldc, const float* X, Py_ssize_t ldx, const float* packs,
                               Py_ssize_t N, Py_ssize_t n, Py_ssize_t K) noexcept
-    void dn_input_sums_f64(int simd, double* C, Py_ssize_t ldc, const double* D, Py_ssize_t ldd, const double* X, Py_ssize_t ldx,
-                           Py_ssize_t N, Py_ssize_t n, Py_ssize_t K, int squared, int add) noexcept
-    void dn_input_sums_f32(int simd, float* C, Py_ssize_t ldc, const float* D, Py_ssize_t ldd, const float* X, Py_ssize_t ldx,
-                           Py_ssize_t N, Py_ssize_t n, Py_ssize_t K, int squared, int add) noexcept
+    void dn_input_sums_f64(int simd, double* C, Py_ssize_t ldc, const double* D, Py_ssize_t ldd, const double* X,
+                           Py_ssize_t ldx, Py_ssize_t N, Py_ssize_t n, Py_ssize_t K, int squared, int add) noexcept
+    void dn_input_sums_f32(int simd, float* C, Py_ssize_t ldc, const float* D, Py_ssize_t ldd, const float* X,
+                           Py_ssize_t ldx, Py_ssize_t N, Py_ssize_t n, Py_ssize_t K, int squared, int add) noexcept
 
 cdef struct InputRows:           # x of a block, sample by sample, and what it is multiplied with
     const void* x                # (N, n_0), rows `stride` apart

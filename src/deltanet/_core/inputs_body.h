@@ -132,8 +132,8 @@ DN_T(sums_tile)(int vectors, int squared, ptrdiff_t due, ptrdiff_t every, DN_REA
                     memcpy(at[i], c[i], columns * sizeof *C);                                                        \
                 }                                                                                                    \
             }                                                                                                        \
-            DN_T(sums_tile)(vectors, squared, j / DN_INPUT_ROWS, (n + DN_INPUT_ROWS - 1) / DN_INPUT_ROWS, at, d, X, ldx,  \
-                            N, add);                                                                                 \
+            DN_T(sums_tile)(vectors, squared, j / DN_INPUT_ROWS, (n + DN_INPUT_ROWS - 1) / DN_INPUT_ROWS, at, d, X,  \
+                            ldx, N, add);                                                                            \
             for (int i = 0; columns < DN_WIDTH && i < DN_INPUT_ROWS; i++)                                            \
                 memcpy(c[i], at[i], columns * sizeof *C);                                                            \
         }                                                                                                            \

@@ -45,7 +45,7 @@ cdef enum:
     MANY_INPUTS = 64               # inputs of a net, at least, that may stay in rows,
     PACK_REUSE = 8                 # for so many samples a unit of the first layer, at least,
     PACKS_BYTES = 1024 * 1024      # and W^(1) in packs, at most, which is read again for every six samples
-    INPUT_ROWS_SAMPLES = 144       # of a block of such a net, at most: each block reads and writes the whole sum of dW^(1)
+    INPUT_ROWS_SAMPLES = 144       # of a block of such a net, at most; each reads and writes the whole sum of dW^(1)
 
 cdef enum:               # what a run does of a pass: all of it, or a half that another run completes
     WHOLE = 0
@@ -274,7 +274,8 @@ cdef inline bint keeps_input_rows(const Job* job, Py_ssize_t itemsize) noexcept 
     cdef const Layer* first = &job.net.layer[1]
     return (job.X != NULL and job.context.tiles and first.op != ELEMENTWISE
             and job.wanted & ~FROM_INPUT_ROWS == 0 and job.net.n_0 >= max(MANY_INPUTS, first.n_out)
-            and job.N >= PACK_REUSE * first.n_out and packs_length(first, itemsize, job.context) * itemsize <= PACKS_BYTES)
+            and job.N >= PACK_REUSE * first.n_out
+            and packs_length(first, itemsize, job.context) * itemsize <= PACKS_BYTES)
 
 
 cdef inline bint reads_X(const Job* job, Py_ssize_t itemsize) noexcept nogil:

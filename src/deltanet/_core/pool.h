@@ -2,9 +2,9 @@
  *
  * A worker takes its task by an atomic exchange and the caller takes back what was not begun, so a thread that
  * never gets its turn is not missed. An idle worker spins for SPIN_NS before it sleeps: waking it costs up to
- * 60 us, half of a whole call. It does not yield meanwhile: see dn_wait. It never holds Python's lock. One call has the
- * pool at a time; another one that comes meanwhile runs on its own thread alone. Threads and locks are CPython's, as every
- * platform has them.
+ * 60 us, half of a whole call. It does not yield meanwhile: see dn_wait. It never holds Python's lock. One call has
+ * the pool at a time; another one that comes meanwhile runs on its own thread alone. Threads and locks are CPython's, as
+ * every platform has them.
  */
 #ifndef DN_POOL_H
 #define DN_POOL_H

@@ -4,8 +4,8 @@
 #define DN_T_OF(name, type, bits) DN_T_(name, type, bits)
 #define DN_T(name) DN_T_OF(name, DN_TYPE, DN_BITS)
 
-/* `rows` rows by `vectors` vectors of C; both are constants where this is inlined. Vectors of C and B lie cstep and bstep
- * apart. With H, a row of it for each row of C, which lies as C does. */
+/* `rows` rows by `vectors` vectors of C; both are constants where this is inlined. Vectors of C and B lie cstep and
+ * bstep apart. With H, each row of C has one of it, whose vectors lie as those of C. */
 DN_TARGET static inline __attribute__((always_inline)) void
 DN_T(tile)(int rows, int vectors, DN_REAL *C, ptrdiff_t ldc, ptrdiff_t cstep, const DN_REAL *A, ptrdiff_t ai,
            ptrdiff_t ak, const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t bstep, ptrdiff_t K, const DN_REAL *start,
@@ -49,8 +49,7 @@ DN_T(tile)(int rows, int vectors, DN_REAL *C, ptrdiff_t ldc, ptrdiff_t cstep, co
     DN_T(tile)(rows, vectors, C + j * cstep, ldc, cstep, A, ai, ak, B + j * bstep, ldb, bstep, K, start, H, j * cstep, \
                add)
 
-/* Some rows of C, all its columns: `vectors` whole vectors, in tiles of which none is narrow where two can share what is
- * left, then `rest` columns of AVX2's vectors, the last by way of a buffer, as C ends there. */
+/* Some rows of C by whole vectors of its columns, in tiles; two share what is left, where one would be narrow. */
 #define DN_STRIP(rows)                                                                                                 \
     DN_TARGET static __attribute__((noinline)) void DN_T(strip##rows)(                                                 \
         DN_REAL *C, ptrdiff_t ldc, ptrdiff_t cstep, const DN_REAL *A, ptrdiff_t ai, ptrdiff_t ak, const DN_REAL *B,    \
@@ -97,8 +96,8 @@ DN_T(strip)(ptrdiff_t rows, DN_REAL *C, ptrdiff_t ldc, ptrdiff_t cstep, const DN
         DN_T(strip1)(C, ldc, cstep, A, ai, ak, B, ldb, bstep, vectors, K, start, H, add);
 }
 
-/* Some rows of C, `N` columns: whole vectors, and the rest, which C ends in, by way of a buffer; of AVX-512 by vectors of
- * AVX2. */
+/* Some rows of C, N columns: whole vectors, and the rest, which C ends in, by way of a buffer; of AVX-512 by vectors
+ * of AVX2. */
 DN_TARGET static inline void
 DN_T(ragged)(ptrdiff_t rows, DN_REAL *C, ptrdiff_t ldc, const DN_REAL *A, ptrdiff_t ai, ptrdiff_t ak, const DN_REAL *B,
              ptrdiff_t ldb, ptrdiff_t N, ptrdiff_t K, const DN_REAL *start, const DN_REAL **H, int add)
@@ -137,8 +136,8 @@ static inline void DN_T(pack)(DN_REAL *packed, const DN_REAL *A, ptrdiff_t ak, p
                 packed[k * rows + r] = A[k * ak + r];
 }
 
-/* Both products of tile.h. Rows of A that lie across memory are laid along it first, where they serve often. Of a large B
- * some columns serve all rows, then the next ones; of `sets` that are a vector wide, several make a tile. */
+/* Both products of tile.h. Rows of A that lie across memory are laid along it first, where they serve often. Of a large
+ * B some columns serve all rows, then the next ones; of `sets` that are a vector wide, several make a tile. */
 DN_TARGET static void DN_T(products)(DN_REAL *C, ptrdiff_t ldc, ptrdiff_t cset, const DN_REAL *A, ptrdiff_t ai,
                                      ptrdiff_t ak, const DN_REAL *B, ptrdiff_t ldb, ptrdiff_t bset, ptrdiff_t sets,
                                      ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const DN_REAL *start, const DN_REAL *H,

@@ -35,7 +35,7 @@ cdef enum:
     EACH_SAMPLES = 16     # of small products
     MIRROR_COLUMNS = 32   # that fit the nearest cache
     MIRROR_WORK = 8       # multiplications that take as long as one number of a mirrored matrix
-    FINEST_TILES = 24     # that a Gram matrix is cut into, where it can be
+    FINEST_TILES = 8      # that a Gram matrix is cut into, where it can be
     LEAST_ROWS = 48       # of such a tile
 
 ctypedef void (*Body)(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil
@@ -193,8 +193,10 @@ cdef void mirror_body(Tiles tiles, Py_ssize_t unit, int rank) noexcept nogil:
 
 cdef void mirror_strip(floating* C, Py_ssize_t ldc, Py_ssize_t n, Py_ssize_t first, floating scale,
                        const Context* context) noexcept nogil:
-    """Some columns of the lower half (n, n; rows ldc apart), and the rows of the upper one that they become, a square at
-    a time."""
+    """Some columns of the lower half, and the rows of the upper one that they become, a square at a time.
+
+    C (n, n; rows ldc apart)
+    """
     cdef Py_ssize_t i, j, last, row = first, stop = min(n, first + MIRROR_COLUMNS)
     while row < n:
         last = min(n, row + MIRROR_COLUMNS)
@@ -214,8 +216,9 @@ def gram(Engine engine, K, left, right=None, int outputs=ALL_OUTPUTS, Columns co
          progress=None, Py_ssize_t r=0, Py_ssize_t r2=0):
     """K = J J'^T for all pairs of rows (N, r, N', r'), for each row of a sample (r, N, N'), or their mean (N, N').
 
-    A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and half of the tiles of K are made. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,). `r` and `r2`
-    are the rows a sample of the two sides, m if they are 0.
+    A side is X (N, n_0) or (inputs, deltas), with the same for J'. Without J' it is J, and half of K is made, tile by
+    tile, and written twice. `one` has, layer by layer, what takes the place of the 1 of a bias on the left side (N,).
+    `r` and `r2` are the rows a sample of the two sides, m if they are 0.
     """
     cdef Py_ssize_t N = count(left), N2 = N if right is None else count(right), m, a, b, B, size
     cdef Py_ssize_t lanes = 32 // engine.itemsize
@@ -297,8 +300,9 @@ cdef class Panels(Tiles):
     def __dealloc__(self):
         free(self.one)
 
-    cdef int work_on(self, K, int outputs, kept, kept2, bint symmetric, Py_ssize_t start, Py_ssize_t start2, Py_ssize_t N,
-                     Py_ssize_t N2, Py_ssize_t B, Py_ssize_t r, Py_ssize_t r2, Py_ssize_t size, threads) except -1:
+    cdef int work_on(self, K, int outputs, kept, kept2, bint symmetric, Py_ssize_t start, Py_ssize_t start2,
+                     Py_ssize_t N, Py_ssize_t N2, Py_ssize_t B, Py_ssize_t r, Py_ssize_t r2, Py_ssize_t size,
+                     threads) except -1:
         """All tiles of two panels of at most `size` samples, which begin at these samples."""
         cdef Py_ssize_t wide = r if outputs == ALL_OUTPUTS else 1, wide2 = r2 if outputs == ALL_OUTPUTS else 1
         cdef Py_ssize_t blocks, numbers, line = 64 // self.engine.itemsize
@@ -313,7 +317,8 @@ cdef class Panels(Tiles):
         self.parts, self.parts2 = (B * wide + self.rows - 1) // self.rows, (B * wide2 + self.rows - 1) // self.rows
         blocks *= self.blocks2 * self.parts2
         while self.rows // 2 >= LEAST_ROWS and self.rows % 2 == 0 and blocks * self.parts < FINEST_TILES:
-            self.rows //= 2  # few samples of many outputs: threads share those; a square on the diagonal is a tile's end
+            # Threads share the outputs of few samples. A tile on the diagonal still ends in a square.
+            self.rows //= 2
             self.parts = (B * wide + self.rows - 1) // self.rows
         self.units = blocks * self.parts
         work = <double> self.M * self.N * r * wide2 * kept_length(&self.engine.net, 1, 1)

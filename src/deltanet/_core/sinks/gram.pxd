@@ -1,12 +1,12 @@
 # Tiles of J J'^T:  K_so,s'o' = sum_k (delta^(k)_so . delta'^(k)_s'o') (h^(k-1)_s . h'^(k-1)_s' + 1)
 #
 # First the factors of blocks of samples are kept, all layers of each, then some rows of a block against some columns of
-# another one make a tile, all layers, which then goes where it lies in K, and of a symmetric K its transpose too: rows of K
-# may lie a power of two apart, which a cache cannot hold. Forms: all pairs of outputs, K (N, r, N', r'), where
+# another one make a tile, all layers. It then goes where it lies in K, and of a symmetric K its transpose too: rows of
+# K may lie a power of two apart, which a cache cannot hold. Forms: all pairs of outputs, K (N, r, N', r'), where
 # delta is kept as (n_out, B, r), so that rows and columns lie as those of K; each output by itself, K (r, N, N'), and
 # the mean over the outputs, K (N, N'): there delta is (r, n_out, B), and r' is r.
-# Workspace of a tile: the tile; what is added to h h'^T (B,); h h'^T + 1 (B, B'); the same with each column r' times; and,
-# for BLAS, the product (rows, B' r').
+# Workspace of a tile: the tile; what is added to h h'^T (B,); h h'^T + 1 (B, B'); the same with each column r' times;
+# and, for BLAS, the product (rows, B' r').
 
 from cython cimport floating
 from libc.string cimport memcpy
@@ -22,8 +22,8 @@ cdef enum:
     TRACE = 2
 
 cdef enum:
-    DIAGONAL_ROWS = 12         # of a tile on the diagonal of a symmetric K that are made at once, to about their last one
-    DIAGONAL_BYTES = 64        # of a row: "about" is up to whole ones of these
+    DIAGONAL_ROWS = 12         # of a tile on the diagonal of a symmetric K that are made at once, the columns to
+    DIAGONAL_BYTES = 64        # their last row, and up to whole ones of these
     TURNED_COLUMNS = 32        # of a tile that are written as rows at once: few pages of K
 
 
@@ -68,7 +68,8 @@ cdef inline void gram_layer(floating* tile, int outputs, const floating* delta, 
     cdef Py_ssize_t first = at.row // r, samples = (at.row_stop + r - 1) // r - first, skipped = first * B2
     for i in range(B):
         start[i] = (one[min(i, at.N - 1)] if one != NULL else 1) if biases else 0
-    product(hh + skipped, B2, h + first, 1, B, h2, B2, samples, B2, n_in if weights else 0, start + first, False, context)
+    product(hh + skipped, B2, h + first, 1, B, h2, B2, samples, B2, n_in if weights else 0, start + first, False,
+            context)
     if outputs == TRACE:
         for i in range(skipped, skipped + samples * B2):
             hh[i] /= at.r
@@ -93,11 +94,11 @@ cdef inline void gram_layer(floating* tile, int outputs, const floating* delta, 
 cdef inline void put_tile(floating* K, const floating* tile, int outputs, bint symmetric, const Corner* at,
                           const Context* context) noexcept nogil:
     """A tile, complete, to its place in K; and to the other one of a symmetric K."""
-    cdef Py_ssize_t i, j, o, M = at.row_stop - at.row, N = at.column_stop - at.column
+    cdef Py_ssize_t i, j, _o, M = at.row_stop - at.row, N = at.column_stop - at.column
     cdef Py_ssize_t r = at.r if outputs == ALL_OUTPUTS else 1, r2 = at.r2 if outputs == ALL_OUTPUTS else 1
     cdef Py_ssize_t row = at.first * r + at.row, column = at.first2 * r2 + at.column, width = at.columns * r2
-    cdef Py_ssize_t others = min(N, at.row - at.column) if at.diagonal else N  # columns without the square on the diagonal
-    for o in range(at.r if outputs == EACH_OUTPUT else 1):
+    cdef Py_ssize_t others = min(N, at.row - at.column) if at.diagonal else N  # columns before the square at its end
+    for _o in range(at.r if outputs == EACH_OUTPUT else 1):
         for i in range(M):
             memcpy(K + (row + i) * width + column, tile + i * at.pitch, N * sizeof(floating))
         j = 0
