@@ -43,7 +43,7 @@ def points(net: MLP, X: Array, Y: Array, sample_weight: Array | None = None) -> 
     if sample_weight is not None or len(X) > count:
         counted = np.arange(len(X)) if sample_weight is None else np.flatnonzero(sample_weight)
         if len(counted) > count:
-            counted = np.random.default_rng(0).choice(counted, count, replace=False)
+            counted = np.random.default_rng(0).choice(counted, count, replace=False, shuffle=False)
         chosen = np.sort(counted)
         X, Y = X[chosen], Y[chosen]
     y = net(X)

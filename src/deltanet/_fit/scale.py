@@ -50,7 +50,7 @@ def moments(data: Data) -> tuple[Array, Array, float]:
     if not varies(data).any():
         return np.zeros_like(data.Y), w[:, None], 0.0
     away = data.Y - np.average(data.Y, axis=0, weights=w)
-    return away, w[:, None], float(np.sum(w[:, None] * away**2))
+    return away, w[:, None], float(np.einsum("s,so,so->", w, away, away))
 
 
 def varies(data: Data) -> NDArray[np.bool_]:
