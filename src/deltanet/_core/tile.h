@@ -38,7 +38,7 @@
 static inline int dn_has_tiles(int simd) { return simd >= 1; }
 
 #define DN_PACKED 1024
-#define DN_PANEL_BYTES (128 * 1024) /* of columns of B that serve all rows of A: they stay in the second cache */
+#define DN_PANEL_BYTES (256 * 1024) /* of columns of B that serve all rows of A: they stay in the second cache */
 #define DN_TILE_ROWS 6
 #define DN_TILE_VECTORS (DN_BITS / 128) /* 12 sums of 16 registers, or 24 of 32; the rest: rows of B and a broadcast */
 
