@@ -48,24 +48,13 @@ static inline ptrdiff_t dn_pack_bytes(int simd) { return simd >= 2 ? 256 : 64; }
 #include "both_types.h"
 #undef DN_TARGET
 
-#define DN_WIDEST_INPUTS(name, type, parameters, arguments)                                        \
-    static inline void dn_##name##_##type parameters {                                             \
-        if (simd >= 2)                                                                             \
-            dn_##name##_##type##_512 arguments;                                                    \
-        else                                                                                       \
-            dn_##name##_##type##_256 arguments;                                                    \
-    }
-
-DN_INPUT_FORMS(DN_WIDEST_INPUTS, f64, double)
-DN_INPUT_FORMS(DN_WIDEST_INPUTS, f32, float)
+DN_INPUT_FORMS(DN_WIDEST, f64, double)
+DN_INPUT_FORMS(DN_WIDEST, f32, float)
 
 #else
 
-#define DN_NO_INPUTS(name, type, parameters, arguments)                                            \
-    static inline void dn_##name##_##type parameters { }
-
-DN_INPUT_FORMS(DN_NO_INPUTS, f64, double)
-DN_INPUT_FORMS(DN_NO_INPUTS, f32, float)
+DN_INPUT_FORMS(DN_NOWHERE, f64, double)
+DN_INPUT_FORMS(DN_NOWHERE, f32, float)
 
 #endif
 

@@ -44,4 +44,15 @@ static inline int dn_simd_best(void) { return 0; }
 #define DN_RESTRICT __restrict__
 #endif
 
+/* dn_NAME_TYPE(simd, ...) of a body that is compiled for vectors of 256 and of 512 bits (both_types.h); and where there
+ * are none, which nobody calls. */
+#define DN_WIDEST(name, type, parameters, arguments)                                               \
+    static inline void dn_##name##_##type parameters {                                             \
+        if (simd >= 2)                                                                             \
+            dn_##name##_##type##_512 arguments;                                                    \
+        else                                                                                       \
+            dn_##name##_##type##_256 arguments;                                                    \
+    }
+#define DN_NOWHERE(name, type, parameters, arguments) static inline void dn_##name##_##type parameters { }
+
 #endif

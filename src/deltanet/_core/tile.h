@@ -53,26 +53,15 @@ static inline int dn_has_tiles(int simd) { return simd >= 1; }
 #include "both_types.h"
 #undef DN_TARGET
 
-#define DN_WIDEST_TILES(name, type, parameters, arguments)                                         \
-    static inline void dn_##name##_##type parameters {                                             \
-        if (simd >= 2)                                                                             \
-            dn_##name##_##type##_512 arguments;                                                    \
-        else                                                                                       \
-            dn_##name##_##type##_256 arguments;                                                    \
-    }
-
-DN_TILE_FORMS(DN_WIDEST_TILES, f64, double)
-DN_TILE_FORMS(DN_WIDEST_TILES, f32, float)
+DN_TILE_FORMS(DN_WIDEST, f64, double)
+DN_TILE_FORMS(DN_WIDEST, f32, float)
 
 #else
 
 static inline int dn_has_tiles(int simd) { (void)simd; return 0; }
 
-#define DN_NO_TILES(name, type, parameters, arguments)                                             \
-    static inline void dn_##name##_##type parameters { }
-
-DN_TILE_FORMS(DN_NO_TILES, f64, double)
-DN_TILE_FORMS(DN_NO_TILES, f32, float)
+DN_TILE_FORMS(DN_NOWHERE, f64, double)
+DN_TILE_FORMS(DN_NOWHERE, f32, float)
 
 #endif
 
